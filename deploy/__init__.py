@@ -1,0 +1,1 @@
+"""How Nightshelf is started: on one machine, in containers, behind NGINX."""

@@ -1,0 +1,1 @@
+"""The local stack: Redis Cluster, edge replicas and NGINX on loopback."""

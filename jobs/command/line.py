@@ -1,0 +1,86 @@
+"""The `nightshelf` command: reads arguments, calls one step, prints one line of JSON.
+
+In: arguments and the environment. Out: progress and logs on standard error, the outcome as the last line of
+standard output, an exit code of `jobs.runtime.errors`. Guarantees that a failure a person can act on is
+printed without a traceback, and that a command loads only what it needs.
+"""
+
+import importlib
+import json
+import sys
+from dataclasses import asdict, is_dataclass
+from typing import Any, NoReturn
+
+import click
+
+from jobs.runtime.errors import NightshelfError, WrongUsage
+
+#: Where each command stands. Great Expectations alone takes 3 s to import, so none is loaded unasked.
+_COMMANDS = {
+    "fetch": "jobs.command.data",
+    "replay": "jobs.command.data",
+    "synthesize": "jobs.command.data",
+    "extract": "jobs.command.data",
+    "validate": "jobs.command.model",
+    "train": "jobs.command.model",
+    "evaluate": "jobs.command.model",
+    "recommend": "jobs.command.model",
+    "publish": "jobs.command.store",
+    "activate": "jobs.command.store",
+    "rollback": "jobs.command.store",
+    "retire": "jobs.command.store",
+    "restore": "jobs.command.store",
+    "releases": "jobs.command.store",
+    "why": "jobs.command.store",
+    "run": "jobs.command.chain",
+}
+
+
+class _LazyGroup(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  # click's signature
+        module = _COMMANDS.get(cmd_name)
+        if module is None:
+            return None
+        command: click.Command = getattr(importlib.import_module(module), cmd_name)
+        return command
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="nightshelf")
+def nightshelf() -> None:
+    """Compute book recommendations, judge them, and publish them to Redis.
+
+    The last line of standard output is one JSON object. Exit codes: 0 done, 1 try again later, 2 wrong usage,
+    3 a quality gate said no, 4 the input is missing or broken, 99 nothing to do.
+    """
+
+
+def emit(outcome: Any) -> None:
+    """Print a step's outcome, a dataclass or a mapping, as one line of JSON."""
+    content = (
+        asdict(outcome) if is_dataclass(outcome) and not isinstance(outcome, type) else outcome
+    )
+    print(json.dumps(content, sort_keys=True, default=str), flush=True)
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Run the command and exit with its code."""
+    try:
+        nightshelf.main(args=arguments, prog_name="nightshelf", standalone_mode=False)
+    except click.exceptions.Abort:
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        _fail(WrongUsage(error.format_message(), "command line", "see `nightshelf --help`"))
+    except NightshelfError as error:
+        print(f"error: {error}", file=sys.stderr)
+        _fail(error)
+    sys.exit(0)
+
+
+def _fail(error: NightshelfError) -> NoReturn:
+    emit({"error": error.what, "where": error.where, "do": error.do, "exit_code": error.exit_code})
+    sys.exit(error.exit_code)

@@ -1,0 +1,1 @@
+"""The recommender: matrix, factors, scores, popularity."""

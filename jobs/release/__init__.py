@@ -1,0 +1,1 @@
+"""A release on disk: its folder, its id, its manifest, its history."""

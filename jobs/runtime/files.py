@@ -1,0 +1,76 @@
+"""Writing whole files or none.
+
+In: a target path and a writer. Out: the file under its name. Guarantees that a reader never sees half a
+file: content goes to a temporary name in the same folder, is flushed to disk, and is renamed.
+"""
+
+import errno
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from jobs.runtime.errors import TryLater
+
+_CHUNK_BYTES = 1 << 20
+
+
+@contextmanager
+def replacing(target: Path) -> Iterator[Path]:
+    """Give a temporary path beside `target`; rename it to `target` when the block ends well.
+
+    Raises TryLater when the disk is full; whatever happens, the temporary file is gone afterwards.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.parent / f".{target.name}.{secrets.token_hex(4)}.tmp"
+    try:
+        yield temporary
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
+        temporary.replace(target)
+    except OSError as error:
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+            raise
+        raise TryLater(
+            "the disk is full",
+            str(target),
+            "free space on this file system and run the step again; nothing was replaced",
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(target: Path, text: str) -> None:
+    """Write `text` in UTF-8 to `target`, whole or not at all."""
+    with replacing(target) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(target: Path, content: Any) -> None:
+    """Write `content` as indented JSON with sorted keys."""
+    write_text(target, json.dumps(content, indent=2, sort_keys=True, default=str) + "\n")
+
+
+def write_table(target: Path, table: pa.Table, schema: pa.Schema) -> None:
+    """Write `table` as parquet with exactly `schema`; the same table gives the same bytes.
+
+    Raises pyarrow.ArrowInvalid when the table does not fit the schema.
+    """
+    with replacing(target) as temporary:
+        pq.write_table(table.select(schema.names).cast(schema), temporary, compression="zstd")
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes in hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()

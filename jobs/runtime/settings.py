@@ -1,0 +1,48 @@
+"""The jobs' settings, read from the environment here and nowhere else.
+
+In: variables with the prefix `NIGHTSHELF_`. Out: one frozen `Settings`. Guarantees that every default is
+written once and that a bad value is refused with its variable's name.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from jobs.runtime.errors import WrongUsage
+from schemas import keys
+from schemas.environment import EnvironmentProblem, Node, read
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the jobs can be told by the environment; see the table in jobs/README.md."""
+
+    artifacts: Path = Path("artifacts")
+    redis: tuple[Node, ...] = (Node("127.0.0.1", 7001),)
+    redis_user: str | None = None
+    redis_password: str | None = None
+    namespace: str = keys.DEFAULT_NAMESPACE
+    model_settings: Path | None = None
+    max_reject_share: float = 0.05
+    load_rate: int = 0
+    retire_grace_s: int = 60
+    keep_releases: int = 3
+    run_by: str = "nightshelf"
+
+
+def from_environment(environ: Mapping[str, str] | None = None) -> Settings:
+    """Return the settings. Raises WrongUsage when a variable cannot be used."""
+    try:
+        settings = read(Settings, os.environ if environ is None else environ)
+    except EnvironmentProblem as problem:
+        raise WrongUsage(
+            str(problem), "environment", "correct or unset the variable and run again"
+        ) from problem
+    if "://" in str(settings.artifacts) or ":/" in str(settings.artifacts)[:12]:
+        raise WrongUsage(
+            "NIGHTSHELF_ARTIFACTS is not a folder",
+            str(settings.artifacts),
+            "name a folder (mount the object store as one)",
+        )
+    return settings

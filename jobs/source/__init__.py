@@ -1,0 +1,1 @@
+"""Goodbooks files and dated drops as they are found."""

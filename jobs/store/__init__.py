@@ -1,0 +1,1 @@
+"""A release in Redis: the cluster, the catalog, loading and reading back."""

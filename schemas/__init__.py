@@ -1,0 +1,1 @@
+"""What the jobs and the edge share: tables, Redis keys, stored values, the release's description."""

@@ -1,0 +1,86 @@
+"""Fixtures that more than one part needs: a real Redis Cluster, free ports, the real data."""
+
+import os
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from deploy.local import cluster
+from schemas.environment import Node
+
+
+def free_ports(count: int) -> list[int]:
+    """Return ports nobody listens on; Redis also takes the port 10,000 above for its cluster bus."""
+    found: list[int] = []
+    candidate = 21_000 + os.getpid() % 20_000
+    while len(found) < count:
+        candidate += 1
+        if _free(candidate) and _free(candidate + 10_000):
+            found.append(candidate)
+    return found
+
+
+def _free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+@pytest.fixture(scope="session")
+def redis_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Node, ...]]:
+    """Three real Redis primaries on loopback, shared by the session; see `redis_nodes` for a clean one."""
+    folder = tmp_path_factory.mktemp("redis")
+    ports = free_ports(3)
+    processes = [
+        subprocess.Popen(
+            cluster.server_command(port, folder / str(port)), stdout=subprocess.DEVNULL
+        )
+        for port in ports
+    ]
+    try:
+        cluster.form(ports)
+        yield tuple(Node(cluster.HOST, port) for port in ports)
+    finally:
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            process.wait(timeout=10)
+
+
+@pytest.fixture
+def redis_nodes(redis_cluster: tuple[Node, ...]) -> tuple[Node, ...]:
+    """The session's cluster, empty and with its default configuration."""
+    for node in redis_cluster:
+        with redis.Redis(host=node.host, port=node.port) as client:
+            client.flushall()
+            client.config_set("maxmemory", 0)
+    return redis_cluster
+
+
+def _data(variable: str) -> Path:
+    folder = os.environ.get(variable)
+    if folder is None:
+        pytest.skip(f"{variable} names no folder with real data")
+    path = Path(folder).resolve()
+    assert (path / "ratings.csv").is_file(), f"{variable}={folder} holds no ratings.csv"
+    return path
+
+
+@pytest.fixture(scope="session")
+def goodbooks() -> Path:
+    """The real Goodbooks folder in upstream's current layout."""
+    return _data("GOODBOOKS_DIR")
+
+
+@pytest.fixture(scope="session")
+def goodbooks_old() -> Path:
+    """The real Goodbooks folder of the first public edition."""
+    return _data("GOODBOOKS_OLD_DIR")
