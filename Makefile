@@ -3,18 +3,75 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
 
+PYTHON ?= python3
 UV ?= .tools/bin/uv
+# Nothing is taken from the machine's own uv settings, and no interpreter is downloaded.
+export UV_NO_CONFIG := 1
+export UV_PYTHON_DOWNLOADS := never
+
 COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
           --no-emit-index-url --no-emit-find-links --no-annotate --no-header pyproject.toml
+
+# $(call environment,NAME): a virtual environment with exactly what NAME's lock lists.
+define environment
+	$(UV) venv --quiet --allow-existing --python $(PYTHON) .venvs/$(1)
+	$(UV) pip sync --quiet --python .venvs/$(1) --require-hashes deploy/requirements/$(1).txt
+	$(UV) pip install --quiet --python .venvs/$(1) --no-deps --no-build-isolation --editable .
+	touch .venvs/$(1)/.complete
+endef
 
 .PHONY: help
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
+.PHONY: demo
+demo: .venvs/local/.complete ## real recommendations over HTTP, from nothing, on this machine
+	.venvs/local/bin/python -m deploy.local.demo
+
+.PHONY: down
+down: ## stop what `make demo` started
+	if [ -x .venvs/local/bin/python ]; then .venvs/local/bin/python -m deploy.local.stack down; fi
+
+.PHONY: packages
+packages: ## install the Debian packages that the tests need and this machine lacks
+	bash deploy/local/packages.sh
+
+.PHONY: test
+test: packages .venvs/dev/.complete check ## everything that proves it, in under 20 minutes
+	.venvs/dev/bin/pytest -m "not slow and not bench"
+
+.PHONY: test-all
+test-all: test ## and what is slow: long loads, long fault campaigns, containers
+	.venvs/dev/bin/pytest -m "slow and not bench"
+
+.PHONY: check
+check: .venvs/dev/.complete ## format, lint, types, layers
+	.venvs/dev/bin/ruff format --check .
+	.venvs/dev/bin/ruff check .
+	.venvs/dev/bin/mypy
+	.venvs/dev/bin/lint-imports
+
+.PHONY: bench
+bench: packages .venvs/dev/.complete ## measure everything that has a goal, as ratios in one run
+	.venvs/dev/bin/pytest -m bench -s --timeout 3600 tests/benchmarks
+
 .PHONY: lock
-lock: ## resolve pyproject.toml into deploy/requirements/*.txt (pinned, hashed)
+lock: $(UV) ## resolve pyproject.toml into deploy/requirements/*.txt (pinned, hashed)
 	$(COMPILE) --extra serving -o deploy/requirements/serving.txt
 	$(COMPILE) --extra jobs -o deploy/requirements/jobs.txt
 	$(COMPILE) --extra jobs --extra serving --group local -o deploy/requirements/local.txt
 	$(COMPILE) --extra jobs --extra serving --group local --group test -o deploy/requirements/dev.txt
+
+.PHONY: clean
+clean: down ## remove environments and caches; artifacts and data stay
+	rm -rf .venvs .tools .run .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+
+.tools/bin/uv: deploy/requirements/uv.txt
+	$(PYTHON) -m venv --clear .tools
+	.tools/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
+	touch $@
+
+.venvs/%/.complete: deploy/requirements/%.txt pyproject.toml | $(UV)
+	$(call environment,$*)

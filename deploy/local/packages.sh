@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# In: nothing. Out: the programs the tests need, on the PATH. Installs only what is missing, says which Debian
+# packages these are, and uses sudo only where it is not root.
+set -euo pipefail
+
+# program:package
+needed=(
+    redis-server:redis-server
+    redis-benchmark:redis-tools
+    nginx:nginx-light
+    wrk:wrk
+    chromium:chromium
+    curl:curl
+    openssl:openssl
+)
+
+PATH=$PATH:/usr/sbin:/sbin
+missing=()
+for pair in "${needed[@]}"; do
+    command -v "${pair%%:*}" >/dev/null || missing+=("${pair#*:}")
+done
+if [ ${#missing[@]} -eq 0 ]; then
+    exit 0
+fi
+
+echo "installing Debian packages: ${missing[*]}" >&2
+if ! command -v apt-get >/dev/null; then
+    echo "error: no apt-get here" >&2
+    echo "  do: install what provides these Debian packages: ${missing[*]}" >&2
+    exit 1
+fi
+as_root=()
+[ "$(id -u)" -eq 0 ] || as_root=(sudo)
+# Debian would start every server it installs; the tests start their own on loopback.
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+    printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee "$policy" >/dev/null
+    "${as_root[@]}" chmod +x "$policy"
+    trap '"${as_root[@]}" rm -f "$policy"' EXIT
+fi
+"${as_root[@]}" apt-get update -qq
+DEBIAN_FRONTEND=noninteractive "${as_root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null

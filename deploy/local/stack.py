@@ -1,0 +1,190 @@
+"""The local stack: a Redis Cluster, edge replicas and, where it is installed, NGINX in front, on loopback.
+
+In: `python -m deploy.local.stack up|down|status|reload` and variables with the prefix `NIGHTSHELF_LOCAL_`. Out:
+running processes under one process manager. Guarantees that `up` returns when all of them answer, that a
+second `up` changes nothing, and that `down` stops what `up` started and nothing else.
+"""
+
+import shutil
+import socket
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+from deploy.local import cluster, supervision
+from deploy.local.settings import HOST, ROOT, LocalSettings, from_environment
+from deploy.local.supervision import Program, SupervisionProblem
+from schemas.environment import EnvironmentProblem
+
+_READY_DEADLINE_S = 30.0
+_HTTP_OK = 200
+
+
+class PortTaken(RuntimeError):
+    """Somebody else listens on a port of the stack; the message says which and how to choose others."""
+
+
+def redis_addresses(settings: LocalSettings) -> str:
+    """Return the value of NIGHTSHELF_REDIS for this stack."""
+    return ",".join(f"{node.host}:{node.port}" for node in settings.redis)
+
+
+def address(settings: LocalSettings) -> str:
+    """Return the URL at which people reach the edge: NGINX, or a replica where there is none."""
+    port = settings.local_port if has_nginx(settings) else settings.edge_ports[0]
+    return f"http://{HOST}:{port}"
+
+
+def has_nginx(settings: LocalSettings) -> bool:
+    """Say whether NGINX stands in front: it is wanted and installed."""
+    return settings.local_nginx and _nginx() is not None
+
+
+def programs(settings: LocalSettings) -> list[Program]:
+    """Return everything the stack runs, Redis first."""
+    found = [
+        Program(
+            f"redis-{port}",
+            cluster.server_command(port, settings.local_folder / "redis" / str(port)),
+            priority=10,
+        )
+        for port in settings.redis_ports
+    ]
+    edge = str(Path(sys.executable).with_name("nightshelf-edge"))
+    found += [
+        Program(
+            f"edge-{port}",
+            [edge],
+            {
+                "NIGHTSHELF_EDGE_HOST": HOST,
+                "NIGHTSHELF_EDGE_PORT": str(port),
+                "NIGHTSHELF_REDIS": redis_addresses(settings),
+            },
+            priority=20,
+        )
+        for port in settings.edge_ports
+    ]
+    return found
+
+
+def up_redis(settings: LocalSettings) -> None:
+    """Start the process manager and the Redis Cluster; wait until the cluster is whole.
+
+    Raises PortTaken, SupervisionProblem or deploy.local.cluster.ClusterProblem.
+    """
+    if not supervision.answers(settings.socket):
+        _require_free_ports(settings)
+        supervision.start(programs(settings), settings.local_folder, settings.socket)
+    _run(settings, "redis-")
+    cluster.form(settings.redis_ports, settings.local_redis_replicas)
+
+
+def up_edge(settings: LocalSettings) -> None:
+    """Start the edge replicas and NGINX; wait until each edge replica is ready to answer.
+
+    A replica is ready once a release is live. Raises SupervisionProblem when one is not within 30 s.
+    """
+    _run(settings, "edge-")
+    for port in settings.edge_ports:
+        wait_until_ready(port)
+
+
+def up(settings: LocalSettings) -> None:
+    """Start everything; raises what `up_redis` and `up_edge` raise."""
+    up_redis(settings)
+    up_edge(settings)
+
+
+def wait_until_ready(port: int) -> None:
+    """Wait until the edge replica at `port` says that it can answer. Raises SupervisionProblem after 30 s."""
+    deadline = time.monotonic() + _READY_DEADLINE_S
+    while not _ready(f"http://{HOST}:{port}/readyz"):
+        if time.monotonic() > deadline:
+            raise SupervisionProblem(f"the edge replica at port {port} is not ready after 30 s")
+        time.sleep(0.1)
+
+
+def reload(settings: LocalSettings) -> None:
+    """Restart the edge replicas one after another, each only when the one before it is ready again."""
+    for port in settings.edge_ports:
+        supervision.restart(f"edge-{port}", settings.socket)
+        wait_until_ready(port)
+
+
+def down(settings: LocalSettings) -> None:
+    """Stop everything that runs under this checkout's process manager."""
+    supervision.stop(settings.socket)
+
+
+def _run(settings: LocalSettings, prefix: str) -> None:
+    names = [program.name for program in programs(settings) if program.name.startswith(prefix)]
+    supervision.run(names, settings.local_folder, settings.socket)
+
+
+def _nginx() -> str | None:
+    return shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
+
+
+def _ready(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=1) as answer:  # noqa: S310  # our own loopback URL
+            return bool(answer.status == _HTTP_OK)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def _require_free_ports(settings: LocalSettings) -> None:
+    wanted = {
+        "NIGHTSHELF_LOCAL_PORT": [settings.local_port] if has_nginx(settings) else [],
+        "NIGHTSHELF_LOCAL_EDGE_PORT": settings.edge_ports,
+        "NIGHTSHELF_LOCAL_REDIS_PORT": [
+            port + offset for port in settings.redis_ports for offset in (0, 10_000)
+        ],
+    }
+    for variable, ports in wanted.items():
+        for port in ports:
+            with socket.socket() as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                try:
+                    probe.bind((HOST, port))
+                except OSError as error:
+                    raise PortTaken(
+                        f"port {port} is in use by another program\n"
+                        f"  where: {HOST}:{port}\n"
+                        f"  do: stop that program, or set {variable} to the first of other free ports"
+                    ) from error
+
+
+def main() -> None:
+    """Carry out one command; a problem is printed without a traceback and exits with 1."""
+    commands: dict[str, Callable[[LocalSettings], None]] = {
+        "up": up,
+        "down": down,
+        "reload": reload,
+        "status": _print_status,
+    }
+    if len(sys.argv) != 2 or sys.argv[1] not in commands:  # noqa: PLR2004  # program and command
+        sys.exit(f"usage: python -m deploy.local.stack {'|'.join(commands)}")
+    try:
+        commands[sys.argv[1]](from_environment())
+    except (
+        PortTaken,
+        SupervisionProblem,
+        cluster.ClusterProblem,
+        EnvironmentProblem,
+    ) as problem:
+        sys.exit(f"error: {problem}")
+
+
+def _print_status(settings: LocalSettings) -> None:
+    if not supervision.answers(settings.socket):
+        sys.exit(f"the local stack of {ROOT} does not run; `make demo` starts it")
+    for name, state in supervision.states(settings.socket).items():
+        print(f"{name:16} {state}")
+
+
+if __name__ == "__main__":
+    main()
