@@ -4,6 +4,7 @@ In: a step's name and the folder of its release. Out: `records/<step>.json`. Gua
 written when the step ended well and only then, so a record's presence means that its outputs are whole.
 """
 
+import json
 import resource
 import time
 from collections.abc import Iterator
@@ -39,3 +40,12 @@ def recorded(step: str, records: Path, run_by: str) -> Iterator[dict[str, Any]]:
             "counts": counts,
         },
     )
+
+
+def read_record(records: Path, step: str) -> dict[str, Any] | None:
+    """Return the counts of a finished step, or None when it has not finished."""
+    path = records / f"{step}.json"
+    if not path.is_file():
+        return None
+    counts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["counts"]
+    return counts

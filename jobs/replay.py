@@ -1,0 +1,155 @@
+"""Replay: give a source without dates the dates it needs for schedules and backfills.
+
+In: a Goodbooks folder and a range of days. Out: `drops/ratings/ds=YYYY-MM-DD/part-0.parquet`, one a day, a copy of
+the catalogue files and `source.json`. Guarantees that row order becomes arrival time, that bad rows arrive as
+they are (judging them is extract's work), that the same source and range give the same bytes, and that
+drops which are already there are replaced only when told so.
+"""
+
+import json
+import shutil
+import tempfile
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from jobs.release.folder import DropsFolder
+from jobs.runtime.errors import WrongUsage
+from jobs.runtime.files import sha256, write_json, write_table
+from jobs.runtime.progress import progress
+from jobs.source import goodbooks
+from schemas.tables import ARRIVED_AT, BOOK_ID, DROP, SOURCE_ROW, USER_ID
+
+_DAY_US = 24 * 60 * 60 * 1_000_000
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What was landed: `days` drops with `rows` rows in all; `reused` when they were already there."""
+
+    drops: str
+    days: int
+    rows: int
+    time_ordered: bool
+    reused: bool
+
+
+def run(
+    source: Path,
+    drops: DropsFolder,
+    first: date,
+    last: date,
+    first_day_share: float = 0.0,
+    *,
+    replace: bool = False,
+) -> Outcome:
+    """Land the ratings of `source` as drops from `first` to `last`, both included.
+
+    The first day gets `first_day_share` (0 to below 1) of the rows, the other days equal parts of the rest; with 0 all
+    days get equal parts. Raises WrongUsage for an empty range, or when other drops are there and `replace`
+    is not given; BrokenInput for a source that cannot be read.
+    """
+    if last < first or not 0 <= first_day_share < 1:
+        raise WrongUsage(
+            f"from {first} to {last} with a first-day share of {first_day_share} is no range",
+            "command line",
+            "give --from not after --to and a share of at least 0 and below 1",
+        )
+    found = goodbooks.find(source)
+    ratings = goodbooks.read_ratings(found)
+    description = _describe(found, ratings, first, last, first_day_share)
+    reused = _standing(drops, description, replace=replace)
+    if not reused:
+        _land(found, ratings, drops, description)
+    return Outcome(
+        drops=str(drops.root),
+        days=len(description["days"]),
+        rows=ratings.height,
+        time_ordered=description["time_ordered"],
+        reused=reused,
+    )
+
+
+def bounds(rows: int, days: int, first_day_share: float) -> list[int]:
+    """Return where each day's rows start, and the end: `days + 1` ascending row numbers from 0 to `rows`."""
+    if days == 1:
+        return [0, rows]
+    head = round(rows * first_day_share) if first_day_share else round(rows / days)
+    return [0, *(head + (rows - head) * day // (days - 1) for day in range(days))]
+
+
+def is_time_ordered(ratings: pl.DataFrame) -> bool:
+    """Say whether the rows can be in order of time: a file sorted by book or by user is not."""
+    ids = ratings.select(pl.col(USER_ID, BOOK_ID).cast(pl.Int64, strict=False))
+    return not any(ids[column].drop_nulls().is_sorted() for column in (USER_ID, BOOK_ID))
+
+
+def _describe(
+    found: goodbooks.Goodbooks, ratings: pl.DataFrame, first: date, last: date, share: float
+) -> dict[str, Any]:
+    days = (last - first).days + 1
+    starts = bounds(ratings.height, days, share)
+    return {
+        "edition": found.edition,
+        "time_ordered": is_time_ordered(ratings),
+        "first_day_share": share,
+        "days": {
+            str(first + timedelta(days=day)): starts[day + 1] - starts[day] for day in range(days)
+        },
+        "files": {path.name: sha256(path) for path in (found.ratings, found.books, *found.others)},
+    }
+
+
+def _standing(drops: DropsFolder, description: dict[str, Any], *, replace: bool) -> bool:
+    if not drops.root.exists():
+        return False
+    if drops.source.is_file() and json.loads(drops.source.read_text()) == description:
+        return True
+    if not replace:
+        raise WrongUsage(
+            "other drops are already there",
+            str(drops.root),
+            "give --replace to replace them, or name another NIGHTSHELF_ARTIFACTS",
+        )
+    return False
+
+
+def _land(
+    found: goodbooks.Goodbooks,
+    ratings: pl.DataFrame,
+    drops: DropsFolder,
+    description: dict[str, Any],
+) -> None:
+    drops.root.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".drops-", dir=drops.root.parent) as folder:
+        new = DropsFolder(Path(folder) / "new")
+        new.catalogue.mkdir(parents=True)
+        for path in (found.books, *found.others):
+            shutil.copyfile(path, new.catalogue / path.name)
+        start = 0
+        with progress(ratings.height, "replay", "row", scaled=True) as bar:
+            for day, rows in description["days"].items():
+                target = new.ratings / f"ds={day}" / "part-0.parquet"
+                frame = _dated(ratings.slice(start, rows), date.fromisoformat(day), start)
+                write_table(target, frame.to_arrow(), DROP)
+                start += rows
+                bar.update(rows)
+        write_json(new.source, description)
+        if drops.root.exists():
+            drops.root.rename(Path(folder) / "old")
+        new.root.rename(drops.root)
+
+
+def _dated(rows: pl.DataFrame, day: date, start: int) -> pl.DataFrame:
+    midnight = datetime(day.year, day.month, day.day, tzinfo=UTC)
+    index = pl.int_range(pl.len(), dtype=pl.Int64)
+    step_us = _DAY_US // max(rows.height, 1)
+    return rows.with_columns(
+        (pl.lit(midnight).dt.cast_time_unit("us") + pl.duration(microseconds=index * step_us))
+        .cast(pl.Datetime("us", "UTC"))
+        .alias(ARRIVED_AT),
+        (index + start + 1).alias(SOURCE_ROW),
+    )
