@@ -1,0 +1,61 @@
+"""Alternating least squares for implicit feedback.
+
+In: a matrix of confidences (unobserved pairs count 1). Out: float32 factors of users and books. Guarantees the same
+bytes for the same input and settings, whatever the number of threads.
+
+Source: Hu, Koren, Volinsky, "Collaborative Filtering for Implicit Feedback Datasets", ICDM 2008; solved by conjugate
+gradient as in Takacs, Pilaszy, Tikk, "Applications of the conjugate gradient method for implicit feedback
+collaborative filtering", RecSys 2011, in the implementation of the package `implicit`.
+"""
+
+import os
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+from implicit.cpu.als import AlternatingLeastSquares
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from jobs.model.settings import ModelSettings
+from jobs.runtime.progress import progress
+
+
+@dataclass(frozen=True)
+class Factors:
+    """Vectors of users (users, factors) and books (books, factors), float32; a row without data is zero."""
+
+    users: NDArray[np.float32]
+    books: NDArray[np.float32]
+
+
+def fit(confidence: sp.csr_matrix, settings: ModelSettings, threads: int | None = None) -> Factors:
+    """Return the factors of a (users, books) matrix whose stored values are confidences (not 1 + alpha * r).
+
+    Args:
+        confidence: float32, shape (users, books), what is stored counts instead of the 1 of an unobserved pair.
+        settings: factors, iterations, regularization and seed are used.
+        threads: number of worker threads; None for all processors. It does not change the result.
+    """
+    model = AlternatingLeastSquares(
+        factors=settings.factors,
+        regularization=settings.regularization,
+        alpha=1.0,
+        iterations=settings.iterations,
+        dtype=np.float32,
+        use_native=True,
+        use_cg=True,
+        num_threads=threads or os.cpu_count() or 1,
+        random_state=settings.seed,
+    )
+    with (
+        progress(settings.iterations, "ALS", "iteration") as bar,
+        # With more BLAS threads the sums of one product come in another order: other bytes.
+        threadpool_limits(1, "blas"),
+    ):
+        model.fit(
+            confidence,
+            show_progress=False,
+            callback=lambda _iteration, _seconds, _loss: bar.update(1),
+        )
+    return Factors(np.asarray(model.user_factors), np.asarray(model.item_factors))

@@ -1,0 +1,239 @@
+"""Recommend: the lists of a release.
+
+In: `factors.parquet`, `interactions.parquet`, `books.parquet` and the settings of a release. Out: `lists.parquet`,
+`popularity.parquet` and `similar.parquet`. Guarantees a list for every user with ratings: no book the user has
+rated, no repeats, scores not ascending, equal scores by book id, and fewer than the wanted number of books
+only where the catalogue ran out; the same bytes for any number of threads.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from jobs.model import matrix, popularity, scoring
+from jobs.model.settings import ModelSettings
+from jobs.release import inputs
+from jobs.release.folder import ReleaseFolder, require
+from jobs.runtime.files import sha256, write_table
+from jobs.runtime.record import read_record, recorded
+from schemas.tables import (
+    ALL_BOOKS,
+    BOOK_ID,
+    BOOK_IDS,
+    ENTITY_ID,
+    GENRES,
+    LISTS,
+    POPULARITY,
+    RATING,
+    SCORES,
+    SIDE,
+    SIDE_BOOK,
+    SIMILAR,
+    SOURCE,
+    SOURCE_ALS,
+    SOURCE_POPULARITY,
+    TAG,
+    USER_ID,
+    VECTOR,
+)
+
+#: Genres with fewer rated books get no list of their own.
+LEAST_BOOKS_OF_A_TAG = 20
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How many lists there are; `short_lists` are those that ran out of books, `digests` SHA-256 by file."""
+
+    release: str
+    lists: int
+    popularity_lists: int
+    tags: int
+    similar_lists: int
+    short_lists: int
+    digests: dict[str, str]
+    reused: bool = False
+
+
+@dataclass(frozen=True)
+class _Catalogue:
+    """A release's rows as positions: `users` and `books` of every row in order of arrival."""
+
+    user_ids: matrix.Ids
+    book_ids: matrix.Ids
+    users: NDArray[np.int64]
+    books: NDArray[np.int64]
+    positive: NDArray[np.bool_]
+    cards: pl.DataFrame
+
+    @property
+    def rated(self) -> sp.csr_matrix:
+        """Every rated pair, whatever the rating."""
+        ones = np.ones(len(self.users), dtype=np.float32)
+        shape = (len(self.user_ids.values), len(self.book_ids.values))
+        return matrix.sparse(self.users, self.books, ones, shape)
+
+
+def run(folder: ReleaseFolder, run_by: str, threads: int | None = None) -> Outcome:
+    """Write the lists of a release. Raises BrokenInput when extract or train has not finished."""
+    standing = read_record(folder.records, "recommend")
+    targets = (folder.lists, folder.popularity, folder.similar)
+    if standing is not None and all(path.is_file() for path in targets):
+        return Outcome(**standing, reused=True)
+    settings = inputs.settings(folder)
+    catalogue = _catalogue(folder, settings)
+    user_vectors, book_vectors = _vectors(folder)
+    with recorded("recommend", folder.records, run_by) as counts:
+        popular = popularity.weights(
+            catalogue.books, len(catalogue.book_ids.values), settings.popularity_half_life_share
+        )
+        tags = _write_popularity(folder, catalogue, popular, settings)
+        similar = _write_similar(folder, catalogue, book_vectors, settings, threads)
+        lists, others, short = _write_lists(
+            folder, catalogue, (user_vectors, book_vectors), popular, settings, threads=threads
+        )
+        outcome = Outcome(
+            release=folder.release,
+            lists=lists,
+            popularity_lists=others,
+            tags=tags,
+            similar_lists=similar,
+            short_lists=short,
+            digests={path.name: sha256(path) for path in targets},
+        )
+        counts.update({k: v for k, v in vars(outcome).items() if k != "reused"})
+    return outcome
+
+
+def _catalogue(folder: ReleaseFolder, settings: ModelSettings) -> _Catalogue:
+    rows = pl.read_parquet(
+        require(folder.interactions, "extract"), columns=[USER_ID, BOOK_ID, RATING]
+    )
+    cards = pl.read_parquet(folder.books, columns=[BOOK_ID, GENRES])
+    user_ids, book_ids = (
+        matrix.ids_of(rows[USER_ID].to_numpy()),
+        matrix.Ids(cards[BOOK_ID].to_numpy()),
+    )
+    return _Catalogue(
+        user_ids=user_ids,
+        book_ids=book_ids,
+        users=user_ids.positions(rows[USER_ID].to_numpy()),
+        books=book_ids.positions(rows[BOOK_ID].to_numpy()),
+        positive=(rows[RATING] >= settings.positive_from).to_numpy(),
+        cards=cards,
+    )
+
+
+def _vectors(folder: ReleaseFolder) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    table = pl.read_parquet(require(folder.factors, "train"), columns=[SIDE, ENTITY_ID, VECTOR])
+    is_book = (table[SIDE] == SIDE_BOOK).to_numpy()
+    vectors = table[VECTOR].to_numpy()
+    return vectors[~is_book], vectors[is_book]
+
+
+def _write_lists(
+    folder: ReleaseFolder,
+    catalogue: _Catalogue,
+    vectors: tuple[NDArray[np.float32], NDArray[np.float32]],
+    popular: NDArray[np.float64],
+    settings: ModelSettings,
+    *,
+    threads: int | None,
+) -> tuple[int, int, int]:
+    """Write a list for every user and return (lists, of them popularity lists, of them short lists)."""
+    rated = catalogue.rated
+    found = scoring.best(*vectors, rated, settings.list_length, threads=threads)
+    liked = np.bincount(catalogue.users[catalogue.positive], minlength=rated.shape[0])
+    without = np.flatnonzero(liked == 0)
+    if len(without):
+        # No positive rating, no vector: what is read lately, less what they have rated.
+        ones = np.ones((len(without), 1), dtype=np.float32)
+        common = scoring.best(
+            ones,
+            popular.astype(np.float32)[:, None],
+            rated[without],
+            settings.list_length,
+            threads=threads,
+        )
+        found.positions[without] = common.positions
+        found.scores[without] = common.scores
+        found.counts[without] = common.counts
+    sources = np.where(liked > 0, SOURCE_ALS, SOURCE_POPULARITY)
+    table = pa.table(
+        {
+            USER_ID: pa.array(catalogue.user_ids.values),
+            SOURCE: pa.array(sources.tolist()),
+            **_columns(found, catalogue.book_ids),
+        }
+    )
+    write_table(folder.lists, table, LISTS)
+    return rated.shape[0], len(without), int((found.counts < settings.list_length).sum())
+
+
+def _write_popularity(
+    folder: ReleaseFolder,
+    catalogue: _Catalogue,
+    popular: NDArray[np.float64],
+    settings: ModelSettings,
+) -> int:
+    """Write the popularity lists of all books and of every genre that is large enough; return how many."""
+    genres = (
+        catalogue.cards.with_row_index("position")
+        .explode(GENRES)
+        .drop_nulls(GENRES)
+        .group_by(GENRES)
+        .agg(pl.col("position").sort())
+        .sort(GENRES)
+    )
+    among = {ALL_BOOKS: np.arange(len(popular)), **dict(genres.rows())}
+    lists = {
+        tag: popularity.ranked(popular, np.asarray(positions, dtype=np.int64), settings.list_length)
+        for tag, positions in among.items()
+        if tag == ALL_BOOKS
+        or np.count_nonzero(popular[np.asarray(positions)]) >= LEAST_BOOKS_OF_A_TAG
+    }
+    ids = catalogue.book_ids.values
+    table = pa.table(
+        {
+            TAG: pa.array(list(lists)),
+            BOOK_IDS: pa.array([ids[places] for places, _ in lists.values()], pa.list_(pa.int32())),
+            SCORES: pa.array([scores for _, scores in lists.values()], pa.list_(pa.float32())),
+        }
+    )
+    write_table(folder.popularity, table, POPULARITY)
+    return len(lists)
+
+
+def _write_similar(
+    folder: ReleaseFolder,
+    catalogue: _Catalogue,
+    vectors: NDArray[np.float32],
+    settings: ModelSettings,
+    threads: int | None,
+) -> int:
+    """Write the books with the nearest vectors (cosine) of every book that has one; return how many."""
+    norms = np.linalg.norm(vectors, axis=1)
+    known = np.flatnonzero(norms > 0)
+    units = vectors[known] / norms[known, None]
+    itself = sp.identity(len(known), dtype=np.float32, format="csr")
+    found = scoring.best(units, units, itself, settings.similar_length, threads=threads)
+    ids = matrix.Ids(catalogue.book_ids.values[known])
+    table = pa.table({BOOK_ID: pa.array(ids.values), **_columns(found, ids)})
+    write_table(folder.similar, table, SIMILAR)
+    return len(known)
+
+
+def _columns(found: scoring.Best, book_ids: matrix.Ids) -> dict[str, pa.Array]:
+    """Return the list columns of `found` without a Python object a list."""
+    valid = np.arange(found.positions.shape[1]) < found.counts[:, None]
+    offsets = pa.array(np.concatenate([[0], np.cumsum(found.counts)]).astype(np.int32))
+    ids = pa.array(book_ids.values[found.positions[valid]])
+    scores = pa.array(found.scores[valid])
+    return {
+        BOOK_IDS: pa.ListArray.from_arrays(offsets, ids),
+        SCORES: pa.ListArray.from_arrays(offsets, scores),
+    }
