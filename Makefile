@@ -58,7 +58,7 @@ bench: packages .venvs/dev/.complete ## measure everything that has a goal, as r
 	.venvs/dev/bin/pytest -m bench -s --timeout 3600 tests/benchmarks
 
 .PHONY: lock
-lock: $(UV) ## resolve pyproject.toml into deploy/requirements/*.txt (pinned, hashed)
+lock: $(UV) lock-dags ## resolve pyproject.toml into deploy/requirements/*.txt (pinned, hashed)
 	$(COMPILE) --extra serving -o deploy/requirements/serving.txt
 	$(COMPILE) --extra jobs -o deploy/requirements/jobs.txt
 	$(COMPILE) --extra jobs --extra serving --group local -o deploy/requirements/local.txt
@@ -75,3 +75,5 @@ clean: down ## remove environments and caches; artifacts and data stay
 
 .venvs/%/.complete: deploy/requirements/%.txt pyproject.toml | $(UV)
 	$(call environment,$*)
+
+include deploy/airflow/airflow.mk

@@ -1,0 +1,118 @@
+"""Whether a trained release may be loaded, may go live, and has to be asked for.
+
+In: a release id, its `decision.json`, and `nightshelf releases`. Out: a plain mapping of reasons, where an empty reason
+means "go on", and the text of a request to a person. Guarantees that the rules themselves stay in `nightshelf
+activate`: what is decided here only spares loading what could not go live.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from airflow.providers.standard.operators.hitl import ApprovalOperator
+from airflow.sdk import Param
+
+from nightshelf_command import Problem, answer, refuse, skip
+
+
+def standing(release: str, artifacts: Path, *, older: bool) -> dict[str, Any]:
+    """Return why not to ask, publish or activate `release` (empty: do it), and the request's text.
+
+    Raises AirflowFailException if the release has no decision.
+    """
+    path = artifacts / "releases" / release / "decision.json"
+    try:
+        decision = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        refuse(
+            Problem(
+                f"release {release} has not been judged",
+                str(path),
+                f"train partition {release[:10]} (`recommender_train`) and let it finish",
+            )
+        )
+    live = answer(["releases"])["live"]
+    overtaken = (
+        f"release {release} is not newer than the live release {live}"
+        if live is not None and release[:10] < live[:10]
+        else ""
+    )
+    return {
+        "live": live,
+        "verdict": decision["verdict"],
+        "request": request(decision, live),
+        "why_not_ask": overtaken or _why_not_ask(release, live, decision["verdict"]),
+        "why_not_publish": "" if older else overtaken,
+        "why_not_activate": overtaken,
+    }
+
+
+def _why_not_ask(release: str, live: str | None, verdict: str) -> str:
+    if verdict != "hold":
+        return f"the verdict is {verdict}: nobody has to be asked"
+    if live is None:
+        return "nothing is live yet: the first release may go live on hold"
+    return "this release is live already" if live == release else ""
+
+
+def request(decision: dict[str, Any], live: str | None) -> str:
+    """Return the text in which a person is asked, in Markdown: reasons, metrics, what is live now."""
+    reasons = "\n".join(f"- {reason['text']}" for reason in decision["reasons"])
+    rows = "\n".join(f"| {name} | {text} |" for name, text in _flat(decision.get("metrics") or {}))
+    return (
+        f"**{decision['release']}** was judged **{decision['verdict']}** against "
+        f"{decision.get('reference') or 'no reference release'}. Live now: {live or 'nothing'}.\n\n"
+        f"Why it is on hold:\n\n{reasons}\n\n| metric | value |\n| --- | --- |\n{rows}\n\n"
+        "Approve to load it and make it live. Reject, or say nothing, and the live release stays."
+    )
+
+
+def _flat(metrics: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    found: list[tuple[str, str]] = []
+    for name, value in metrics.items():
+        if isinstance(value, dict):
+            found += _flat(value, f"{prefix}{name} ")
+        else:
+            found.append(
+                (f"{prefix}{name}", f"{value:.4f}" if isinstance(value, float) else str(value))
+            )
+    return found
+
+
+#: The field of the request.
+REASON = Param(
+    "looked at the metrics",
+    type="string",
+    minLength=3,
+    title="Reason",
+    description="Why it may go live; kept in the journal.",
+)
+
+
+class AskIfHeld(ApprovalOperator):
+    """Waits for a person's yes or no; a non-empty `skip_reason` (a template) skips the question.
+
+    XCom: `{"by", "reason"}` of a yes. No answer in time is a no, and a no skips everything downstream.
+    """
+
+    template_fields = (*ApprovalOperator.template_fields, "skip_reason")
+
+    def __init__(self, *, skip_reason: str, **kwargs: Any) -> None:
+        """Keep when not to ask; see ApprovalOperator for the rest."""
+        super().__init__(defaults=self.REJECT, **kwargs)
+        self.skip_reason = skip_reason
+
+    def execute(self, context: Any) -> Any:
+        """Ask, unless there is a reason not to."""
+        if self.skip_reason:
+            skip(self.skip_reason)
+        return super().execute(context)
+
+    def execute_complete(self, context: Any, event: dict[str, Any]) -> dict[str, str]:
+        """Turn the answer into what `activate` takes."""
+        found = super().execute_complete(context, event)
+        user = found["responded_by_user"] or {}
+        return {
+            "by": str(user.get("name") or user.get("id") or "nobody"),
+            "reason": str(found["params_input"].get("reason") or "approved"),
+        }

@@ -1,0 +1,217 @@
+"""Runs the `nightshelf` command of the jobs environment as a process, for every task of these DAGs.
+
+In: arguments of one command. Out: the JSON object on the command's last line of standard output, which becomes the
+task's XCom (ids, paths and counts only). Guarantees one effect per exit code: 0 success; 99 skipped; 2, 3 and 4
+failed at once, since the same input gives the same answer; anything else failed with retries. A failed command's
+log begins with what went wrong, where, and what to do.
+"""
+
+import json
+import logging
+import os
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+from airflow.sdk import BaseOperator, Variable
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
+
+_log = logging.getLogger(__name__)
+_DEFAULT_COMMAND = Path(__file__).resolve().parents[1] / ".venvs" / "local" / "bin" / "nightshelf"
+_NOTHING_TO_DO = 99
+#: Wrong usage, a quality gate's no, broken input: a retry gives the same answer.
+_FINAL = frozenset({2, 3, 4})
+#: Output of a command's first seconds is kept back, so that one that fails at once can be logged reason first.
+_KEPT_BACK_S = 20.0
+
+
+class CommandFailed(AirflowException):
+    """The command failed in a way that a retry may mend (Redis, the disk, another publisher)."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Why a command did not succeed."""
+
+    what: str
+    where: str
+    do: str
+
+    def __str__(self) -> str:
+        return f"{self.what}\n  where: {self.where}\n  do: {self.do}"
+
+
+def refuse(problem: Problem) -> NoReturn:
+    """Fail the task for good, with the problem as the first line of its log."""
+    _log.error("%s", problem)
+    raise AirflowFailException(problem.what)
+
+
+def skip(reason: str) -> NoReturn:
+    """Skip the task, with the reason as the first line of its log."""
+    _log.info("skipped: %s", reason)
+    raise AirflowSkipException(reason)
+
+
+def command() -> str:
+    """Return the path of `nightshelf`: Airflow variable, else environment, else the local environment's."""
+    configured = Variable.get("nightshelf_command", default=None)
+    return str(configured or os.environ.get("NIGHTSHELF_COMMAND") or _DEFAULT_COMMAND)
+
+
+def environment(run_by: str) -> dict[str, str]:
+    """Return the command's environment: this process's own without what belongs to Airflow (its secrets too)."""
+    own = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("AIRFLOW", "_AIRFLOW", "PYTHON"))
+    }
+    return {**own, "NIGHTSHELF_RUN_BY": run_by}
+
+
+class NightshelfOperator(BaseOperator):
+    """One `nightshelf` command.
+
+    `arguments` are the command's name and arguments; of `options` (flag to value) those with an empty value are
+    left out, and so are empty arguments. A non-empty `skip_reason` skips the task with that reason instead of
+    running anything. All three are templates.
+    """
+
+    template_fields: Sequence[str] = ("arguments", "options", "skip_reason")
+    ui_color = "#e8f0ea"
+
+    def __init__(
+        self,
+        *,
+        arguments: Sequence[str],
+        options: Mapping[str, str] | None = None,
+        skip_reason: str = "",
+        **kwargs: Any,
+    ) -> None:
+        """Keep what to run; see the class."""
+        super().__init__(**kwargs)
+        self.arguments = list(arguments)
+        self.options = dict(options or {})
+        self.skip_reason = skip_reason
+        self._process: subprocess.Popen[str] | None = None
+
+    def execute(self, context: Any) -> Any:
+        """Run the command and return its JSON. Raises what the exit code means, see the module."""
+        if self.skip_reason:
+            skip(self.skip_reason)
+        optional = [part for pair in self.options.items() if pair[1] for part in pair]
+        run_by = f"{context['dag'].dag_id}/{context['run_id']}"
+        given = [argument for argument in self.arguments if argument]
+        return self._run([*given, *optional], run_by)
+
+    def on_kill(self) -> None:
+        """End the command and what it started when the task is stopped from Airflow."""
+        if self._process is not None and self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGTERM)
+
+    def _run(self, arguments: list[str], run_by: str) -> Any:
+        program = command()
+        with tempfile.TemporaryFile("w+", encoding="utf-8") as output:
+            try:
+                self._process = subprocess.Popen(
+                    [program, *arguments],
+                    env=environment(run_by),
+                    stdout=output,
+                    stderr=subprocess.PIPE,
+                    stdin=subprocess.DEVNULL,
+                    text=True,
+                    errors="replace",
+                    start_new_session=True,
+                )
+            except OSError as error:
+                refuse(_missing(program, error))
+            kept_back = self._follow(self._process)
+            code = self._process.wait()
+            output.seek(0)
+            last = _last_line(output.read())
+        if code != 0:
+            self._refuse(code, arguments, last, kept_back)
+        self._tell(kept_back)
+        return json.loads(last)
+
+    def _follow(self, process: "subprocess.Popen[str]") -> list[str]:
+        """Log the command's messages as they come, save those of its first seconds, which are returned."""
+        assert process.stderr is not None  # noqa: S101  # opened as a pipe above
+        kept_back: list[str] = []
+        begun = time.monotonic()
+        for line in process.stderr:
+            kept_back.append(line.rstrip())
+            if time.monotonic() - begun > _KEPT_BACK_S:
+                self._tell(kept_back)
+                kept_back = []
+        return kept_back
+
+    def _tell(self, lines: list[str]) -> None:
+        for line in lines:
+            _log.info("%s", line)
+
+    def _refuse(self, code: int, arguments: list[str], last: str, kept_back: list[str]) -> None:
+        problem = _told(code, arguments, last)
+        if code == _NOTHING_TO_DO:
+            skip(str(problem))
+        _log.error("%s", problem)
+        self._tell(["What `nightshelf` said until then:", *kept_back] if kept_back else [])
+        message = f"`nightshelf {arguments[0]}` ended with exit code {code}: {problem.what}"
+        if code in _FINAL:
+            raise AirflowFailException(message)
+        raise CommandFailed(message)
+
+
+def answer(arguments: Sequence[str]) -> dict[str, Any]:
+    """Run a short command that only reads and return its JSON.
+
+    Raises AirflowFailException when the jobs environment is missing, CommandFailed when the command fails.
+    """
+    program = command()
+    try:
+        process = subprocess.run(
+            [program, *arguments],
+            env=environment("airflow"),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    except OSError as error:
+        refuse(_missing(program, error))
+    last = _last_line(process.stdout)
+    if process.returncode != 0:
+        raise CommandFailed(str(_told(process.returncode, list(arguments), last)))
+    content: dict[str, Any] = json.loads(last)
+    return content
+
+
+def _last_line(output: str) -> str:
+    lines = output.strip().splitlines()
+    return lines[-1] if lines else ""
+
+
+def _missing(program: str, error: OSError) -> Problem:
+    return Problem(
+        f"the jobs environment cannot be started ({error.strerror})",
+        program,
+        "create it (`make .venvs/local/.complete`), or name another `nightshelf` in NIGHTSHELF_COMMAND or in the "
+        "Airflow variable nightshelf_command; then clear this task",
+    )
+
+
+def _told(code: int, arguments: list[str], last: str) -> Problem:
+    """Return the three parts that the command printed, or for a crash the command and its exit code."""
+    try:
+        told = json.loads(last)
+        return Problem(told["error"], told["where"], told["do"])
+    except (ValueError, KeyError, TypeError):
+        return Problem(
+            f"`nightshelf {arguments[0]}` broke off with exit code {code}",
+            "its messages below",
+            "read the traceback below; this is a defect if it comes again on a retry",
+        )

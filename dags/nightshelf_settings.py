@@ -1,0 +1,43 @@
+"""What all DAGs share: retries, owner, pool, the asset that train hands to publish, settings from the environment.
+
+In: variables with the prefix `NIGHTSHELF_`. Out: constants. Guarantees that each default is written once; a file of
+DAGs reads neither Redis nor the artifacts when Airflow parses it.
+"""
+
+import os
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from airflow.sdk import Asset
+
+#: One slot: whatever trains, scores or loads takes the machine alone. `make airflow` creates it.
+POOL = "nightshelf"
+
+#: One event per trained partition; its extra holds the release id.
+RELEASES = Asset("nightshelf_release", uri="nightshelf://releases", group="nightshelf")
+
+#: Midnight in UTC, so that a backfill's bounds are whole days.
+SCHEDULE = os.environ.get("NIGHTSHELF_SCHEDULE", "0 0 * * *")
+
+#: How long a held release waits for a person; silence is a no. Below a day, so that the next day finds it settled.
+APPROVAL_TIMEOUT = timedelta(seconds=int(os.environ.get("NIGHTSHELF_APPROVAL_TIMEOUT_S", "43200")))
+
+#: After this long in Airflow a day's training, or its publication, counts as late.
+TRAIN_DEADLINE = timedelta(seconds=int(os.environ.get("NIGHTSHELF_TRAIN_DEADLINE_S", "14400")))
+PUBLISH_DEADLINE = timedelta(seconds=int(os.environ.get("NIGHTSHELF_PUBLISH_DEADLINE_S", "3600")))
+
+#: How often a waiting task looks again.
+POKE_S = float(os.environ.get("NIGHTSHELF_POKE_S", "10"))
+
+_RETRY_DELAY = timedelta(seconds=float(os.environ.get("NIGHTSHELF_RETRY_DELAY_S", "60")))
+
+DEFAULT_ARGS: dict[str, Any] = {
+    "owner": "nightshelf",
+    "retries": 3,
+    "retry_delay": _RETRY_DELAY,
+    "retry_exponential_backoff": 2.0,
+    "max_retry_delay": timedelta(minutes=15),
+}
+
+ARTIFACTS = Path(os.environ.get("NIGHTSHELF_ARTIFACTS", "artifacts"))

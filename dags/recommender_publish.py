@@ -1,0 +1,114 @@
+"""Publish a trained release: ask if it is held, load it, make it live, retire old ones.
+
+**Started by** `recommender_train` for each trained partition, one run at a time. The events of a backfill may arrive in
+any order: a release whose partition is older than the live one is neither loaded nor activated, and the tasks
+`publish` and `activate` show as skipped with the reason. To load such a release all the same (without making it live),
+trigger this DAG by hand with the release id and *Publish an older release*.
+
+**A release on hold waits for a person** in `approve` (Browse, Required Actions): the metrics stand in the request.
+Approve it with a reason, or reject it; no answer within 12 hours is a no. The name and the reason go into the journal.
+The first release of an empty store goes live without asking.
+
+**Order**: partition, standing, approve (on hold only), publish (loads and reads everything back), activate, retire.
+"""
+
+from typing import Any
+
+from airflow.sdk import DAG, Param, PartitionedAssetTimetable, TriggerRule, task
+
+import nightshelf_approval as approval
+from nightshelf_command import NightshelfOperator, Problem, refuse
+from nightshelf_deadline import deadline
+from nightshelf_settings import (
+    APPROVAL_TIMEOUT,
+    ARTIFACTS,
+    DEFAULT_ARGS,
+    POOL,
+    PUBLISH_DEADLINE,
+    RELEASES,
+)
+
+_RELEASE = "{{ ti.xcom_pull('partition', key='release') }}"
+
+with DAG(
+    dag_id="recommender_publish",
+    doc_md=__doc__,
+    schedule=PartitionedAssetTimetable(assets=RELEASES),
+    catchup=False,
+    max_active_runs=1,
+    is_paused_upon_creation=False,
+    default_args=DEFAULT_ARGS,
+    deadline=deadline("a day's release is late", PUBLISH_DEADLINE),
+    tags=["nightshelf", "publish"],
+    params={
+        "release": Param(
+            None,
+            type=["null", "string"],
+            pattern=r"^\d{4}-\d{2}-\d{2}-[0-9a-f]{8}$",
+            title="Release",
+            description="The release to publish, e.g. 2026-11-23-0a1b2c3d. Empty in runs that an event starts.",
+        ),
+        "publish_older": Param(
+            False,  # noqa: FBT003  # Param's first argument is the default
+            type="boolean",
+            title="Publish an older release",
+            description="Load the release even if a newer partition is live. It is not made live.",
+        ),
+    },
+) as dag:
+
+    @task
+    def partition(
+        triggering_asset_events: Any = None, params: dict[str, Any] | None = None, ti: Any = None
+    ) -> str:
+        """Give the partition; push the release id that the event or the form names."""
+        events = [event for found in triggering_asset_events.values() for event in found]
+        release = events[-1].extra["release"] if events else (params or {}).get("release")
+        if not release:
+            refuse(
+                Problem(
+                    "this run names no release",
+                    "the form's field Release",
+                    "trigger again with a release id (`nightshelf releases` lists them)",
+                )
+            )
+        ti.xcom_push("release", release)
+        return str(release)[:10]
+
+    @task
+    def standing(release: str, params: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Say how the release stands to the live one, and whether a person must be asked."""
+        return approval.standing(
+            release, ARTIFACTS, older=bool((params or {}).get("publish_older"))
+        )
+
+    approve = approval.AskIfHeld(
+        task_id="approve",
+        subject=f"Release {_RELEASE} is on hold: make it live?",
+        body="{{ ti.xcom_pull('standing')['request'] }}",
+        skip_reason="{{ ti.xcom_pull('standing')['why_not_ask'] }}",
+        params={"reason": approval.REASON},
+        response_timeout=APPROVAL_TIMEOUT,
+        # A rejection ends the run here: nothing is loaded.
+        ignore_downstream_trigger_rules=True,
+    )
+    publish = NightshelfOperator(
+        task_id="publish",
+        arguments=["publish", "--release", _RELEASE],
+        skip_reason="{{ ti.xcom_pull('standing')['why_not_publish'] }}",
+        pool=POOL,
+        trigger_rule=TriggerRule.NONE_FAILED,
+    )
+    activate = NightshelfOperator(
+        task_id="activate",
+        arguments=["activate", "--release", _RELEASE],
+        options={
+            "--approved-by": "{{ (ti.xcom_pull('approve') or {}).get('by', '') }}",
+            "--reason": "{{ (ti.xcom_pull('approve') or {}).get('reason', '') }}",
+        },
+        skip_reason="{{ ti.xcom_pull('standing')['why_not_activate'] }}",
+        trigger_rule=TriggerRule.NONE_FAILED,
+    )
+    retire = NightshelfOperator(task_id="retire", arguments=["retire"])
+
+    partition() >> standing(_RELEASE) >> approve >> publish >> activate >> retire

@@ -1,0 +1,71 @@
+"""Land dated drops from a source that has no dates of its own, such as Goodbooks.
+
+**Started by hand**: the form takes the folder and a range of days. The rows' order becomes their day of arrival: the
+first share lands on the first day, the rest spreads evenly over the days after it. Running it twice with the same
+fields lands the same drops. Days that are not there yet are seen by no run of `recommender_train`: extract takes what
+had arrived by the end of its own day, so a whole range may be landed at once. A source with dates of its own skips
+this DAG and writes `drops/ratings/ds=YYYY-MM-DD/` itself.
+"""
+
+from airflow.sdk import DAG, Param
+
+from nightshelf_command import NightshelfOperator
+from nightshelf_settings import DEFAULT_ARGS, POOL
+
+with DAG(
+    dag_id="recommender_replay",
+    doc_md=__doc__,
+    schedule=None,
+    catchup=False,
+    max_active_runs=1,
+    is_paused_upon_creation=False,
+    default_args=DEFAULT_ARGS,
+    tags=["nightshelf", "replay"],
+    params={
+        "source": Param(
+            "",
+            type="string",
+            minLength=1,
+            title="Source folder",
+            description="A Goodbooks folder (ratings.csv, books.csv, ...) on the machine that runs the jobs.",
+        ),
+        "first_day": Param(
+            None,
+            type="string",
+            format="date",
+            title="First day",
+            description="The first day to land.",
+        ),
+        "last_day": Param(
+            None,
+            type="string",
+            format="date",
+            title="Last day",
+            description="The last day to land.",
+        ),
+        "first_day_share": Param(
+            0.87,
+            type="number",
+            exclusiveMinimum=0,
+            maximum=1,
+            title="Share of the first day",
+            description="The share of all rows that is there on the first day already.",
+        ),
+        "replace": Param(
+            False,  # noqa: FBT003  # Param's first argument is the default
+            type="boolean",
+            title="Replace other drops",
+            description="Allow that drops of another source or range are replaced.",
+        ),
+    },
+) as dag:
+    NightshelfOperator(
+        task_id="land",
+        arguments=[
+            *("replay", "--source", "{{ params.source }}"),
+            *("--from", "{{ params.first_day }}", "--to", "{{ params.last_day }}"),
+            *("--first-day-share", "{{ params.first_day_share }}"),
+            "{{ '--replace' if params.replace else '' }}",
+        ],
+        pool=POOL,
+    )

@@ -1,0 +1,123 @@
+"""Train one day's release and judge it; publishing it is `recommender_publish`'s.
+
+**A run stands for one partition**, the day in its partition key (`YYYY-MM-DD`). Each midnight (UTC) schedules the day
+that has just ended. The steps see what had arrived by the end of that day and nothing later, so a backfill of an old
+day computes what that night would have computed.
+
+**Steps**: extract, validate interactions and books, train, choose the reference release, evaluate, recommend, validate
+lists, report, announce. All work runs in the pool `nightshelf` (one slot). `announce` hands the release id to
+`recommender_publish` as a partitioned asset event.
+
+**The reference release** is the newest activated release of an earlier partition. Before it is chosen, `turn` waits for
+earlier partitions that are being trained and `reference` for earlier ones that are being published, so each day of a
+backfill is judged against the day before it, however many runs are active at a time.
+
+**By hand**: trigger with a partition key. A run without one is refused. For several days use a backfill.
+
+**When a task fails**: its log begins with what is wrong, where, and what to do. Exit codes 2, 3 and 4 fail at once
+(a retry gives the same answer), 99 skips the rest of the run (no new drop), others are tried again with growing pauses.
+"""
+
+import logging
+from typing import Any
+
+import pendulum
+from airflow.sdk import DAG, CronPartitionTimetable, Param, PokeReturnValue, TriggerRule, task
+
+import nightshelf_order as order
+from nightshelf_command import NightshelfOperator
+from nightshelf_deadline import deadline
+from nightshelf_settings import DEFAULT_ARGS, POKE_S, POOL, RELEASES, SCHEDULE, TRAIN_DEADLINE
+
+_log = logging.getLogger(__name__)
+_RELEASE = "{{ ti.xcom_pull('extract')['release'] }}"
+_REFERENCE = ("--reference", "{{ ti.xcom_pull('reference') }}")
+_DAY_S = 86_400
+
+
+def _step(name: str, *arguments: str, **settings: Any) -> NightshelfOperator:
+    return NightshelfOperator(task_id=name, arguments=arguments, pool=POOL, **settings)
+
+
+with DAG(
+    dag_id="recommender_train",
+    doc_md=__doc__,
+    schedule=CronPartitionTimetable(
+        # At midnight the day before is complete: the run of 24 November stands for the 23rd.
+        SCHEDULE,
+        timezone="UTC",
+        run_offset=-1,
+        key_format="%Y-%m-%d",
+    ),
+    start_date=pendulum.datetime(2017, 1, 1, tz="UTC"),
+    catchup=False,
+    max_active_runs=1,
+    default_args=DEFAULT_ARGS,
+    deadline=deadline("a day's lists are late", TRAIN_DEADLINE),
+    tags=["nightshelf", "train"],
+    params={
+        "partition": Param(
+            None,
+            type=["null", "string"],
+            title="Partition",
+            description="The day to train, YYYY-MM-DD. Only for runs that have no partition key of their own; "
+            "a run with neither is refused.",
+        ),
+    },
+) as dag:
+
+    @task
+    def partition(dag_run: Any = None, params: dict[str, Any] | None = None) -> str:
+        """Give the day that this run stands for; refuse a run without one."""
+        return order.require_partition(dag_run.partition_key, (params or {}).get("partition"))
+
+    @task.sensor(mode="reschedule", poke_interval=POKE_S, timeout=_DAY_S)
+    def turn(day: str, ti: Any = None) -> PokeReturnValue:
+        """Wait until no earlier day that matters is being trained."""
+        waiting_for = order.blocking(ti, order.TRAIN, day, frozenset({"running"}))
+        _log.info("waiting for %s", waiting_for or "nothing: it is this day's turn")
+        return PokeReturnValue(is_done=not waiting_for)
+
+    @task.sensor(mode="reschedule", poke_interval=POKE_S, timeout=_DAY_S)
+    def reference(day: str, ti: Any = None) -> PokeReturnValue:
+        """Wait until earlier days are published or refused, then choose the reference release."""
+        waiting_for = order.blocking(ti, order.PUBLISH, day, frozenset({"queued", "running"}))
+        if waiting_for:
+            _log.info("waiting for %s", waiting_for)
+            return PokeReturnValue(is_done=False)
+        return PokeReturnValue(is_done=True, xcom_value=order.reference_for(day))
+
+    @task(outlets=[RELEASES])
+    def announce(day: str, release: str, outlet_events: Any = None) -> dict[str, str]:
+        """Tell `recommender_publish` which release stands ready for this day."""
+        outlet_events[RELEASES].add_partitions(day)
+        outlet_events[RELEASES].extra = {"release": release, "partition": day}
+        return {"release": release, "partition": day}
+
+    extract = _step("extract", "extract", "--partition", "{{ ti.xcom_pull('partition') }}")
+    validate_interactions = _step(
+        "validate_interactions",
+        *("validate", "--release", _RELEASE, "--table", "interactions", *_REFERENCE),
+    )
+    validate_books = _step(
+        "validate_books", "validate", "--release", _RELEASE, "--table", "books", *_REFERENCE
+    )
+    train = _step("train", "train", "--release", _RELEASE)
+    evaluate = _step("evaluate", "evaluate", "--release", _RELEASE, *_REFERENCE)
+    recommend = _step("recommend", "recommend", "--release", _RELEASE)
+    validate_lists = _step(
+        "validate_lists", "validate", "--release", _RELEASE, "--table", "lists", *_REFERENCE
+    )
+    report = NightshelfOperator(
+        task_id="report",
+        arguments=["report", "--release", _RELEASE],
+        # A day that failed its checks needs its page most; without a release there is nothing to show.
+        trigger_rule=TriggerRule.ALL_DONE_MIN_ONE_SUCCESS,
+    )
+
+    day = partition()
+    chosen = reference(day)
+    # `extract` stands between the two waits: by then the scheduler has made the runs that `turn` let through.
+    day >> turn(day) >> extract >> chosen >> [validate_interactions, validate_books] >> train
+    train >> evaluate >> recommend >> validate_lists >> announce(day, _RELEASE)
+    [extract, validate_lists] >> report

@@ -1,0 +1,120 @@
+"""Shows the data-quality reports inside Airflow, to people who are logged in to it.
+
+In: the pages that `nightshelf report` wrote under `NIGHTSHELF_ARTIFACTS`/releases. Out: an entry *Reports* in the
+navigation (the index of all releases) and a tab *Report* on every run. Guarantees that each page asks for the Airflow
+login and the right to read runs of `recommender_train`, that only files named index.html and report.html are
+served, and that a served page can load nothing from anywhere.
+"""
+
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import quote
+
+from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
+from airflow.api_fastapi.core_api.security import requires_access_dag
+from airflow.models.xcom import XComModel
+from airflow.plugins_manager import AirflowPlugin
+from airflow.utils.session import create_session
+from fastapi import Depends, FastAPI, HTTPException
+from fastapi import Path as PathParameter
+from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Response
+
+_PREFIX = "/nightshelf"
+_RELEASE = re.compile(r"\d{4}-\d{2}-\d{2}-[0-9a-f]{8}")
+#: Where a run of each DAG says which release it is about.
+_RELEASE_XCOM = {
+    "recommender_train": ("extract", "return_value"),
+    "recommender_publish": ("partition", "release"),
+}
+_HEADERS = {
+    # Pages carry their styles and plots in themselves; book titles in them are other people's text.
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:; font-src data:; "
+    "frame-ancestors 'self'; base-uri 'none'; form-action 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+
+app = FastAPI(
+    title="Nightshelf reports",
+    # The documentation pages of a mounted app would stand outside the login.
+    openapi_url=None,
+    dependencies=[
+        Depends(requires_access_dag("GET", DagAccessEntity.RUN, param_dag_id="recommender_train"))
+    ],
+)
+
+
+def _releases() -> Path:
+    return Path(os.environ.get("NIGHTSHELF_ARTIFACTS", "artifacts")) / "releases"
+
+
+def _page(path: Path, otherwise: str) -> Response:
+    if not path.is_file():
+        return HTMLResponse(
+            f"<!doctype html><title>No report</title><p>{otherwise}</p>", 404, _HEADERS
+        )
+    return FileResponse(path, media_type="text/html", headers=_HEADERS)
+
+
+@app.get("/reports/")
+def index() -> Response:
+    """Serve the index of all reports."""
+    return _page(_releases() / "index.html", "There is no report yet: no run has written one.")
+
+
+@app.get("/reports/{release}/report.html")
+def report(release: Annotated[str, PathParameter(max_length=40)]) -> Response:
+    """Serve the report of one release."""
+    if not _RELEASE.fullmatch(release):
+        raise HTTPException(404, "no such release")
+    return _page(
+        _releases() / release / "report.html",
+        f"Release {release} has no report: its run wrote none.",
+    )
+
+
+@app.get("/runs/{dag_id}/{run_id:path}")
+def report_of_run(dag_id: str, run_id: str) -> Response:
+    """Go to the report of the release that a run is about."""
+    release = _release_of(dag_id, run_id)
+    if release is None:
+        return _page(Path("/nonexistent"), "This run has no release yet, so it has no report.")
+    return RedirectResponse(f"{_PREFIX}/reports/{quote(release)}/report.html", headers=_HEADERS)
+
+
+def _release_of(dag_id: str, run_id: str) -> str | None:
+    if dag_id not in _RELEASE_XCOM:
+        return None
+    task_id, key = _RELEASE_XCOM[dag_id]
+    with create_session() as session:
+        rows = session.scalars(
+            XComModel.get_many(run_id=run_id, dag_ids=dag_id, task_ids=task_id, key=key, limit=1)
+        ).all()
+        found: Any = XComModel.deserialize_value(rows[0]) if rows else None
+    release = found.get("release") if isinstance(found, dict) else found
+    return release if isinstance(release, str) and _RELEASE.fullmatch(release) else None
+
+
+class NightshelfReports(AirflowPlugin):
+    """Mounts the pages and links to them."""
+
+    name = "nightshelf_reports"
+    fastapi_apps = [{"app": app, "name": "Nightshelf reports", "url_prefix": _PREFIX}]  # noqa: RUF012  # Airflow's interface
+    external_views = [  # noqa: RUF012  # the same
+        {
+            "name": "Reports",
+            "href": f"{_PREFIX}/reports/",
+            "url_route": "nightshelf-reports",
+            "destination": "nav",
+            "nav_top_level": True,
+        },
+        {
+            "name": "Report",
+            "href": f"{_PREFIX}/runs/{{DAG_ID}}/{{RUN_ID}}",
+            "url_route": "nightshelf-report",
+            "destination": "dag_run",
+        },
+    ]
