@@ -14,6 +14,7 @@ import time
 import urllib.request
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ _FIRST_DAY_SHARE = (
 _SYNTHETIC = ("--users", "53424", "--books", "10000", "--ratings", "5976479", "--seed", "1")
 _USERS_SHOWN = 3
 _BOOKS_SHOWN = 5
+_ROWS_LOOKED_AT = 5000
 
 
 class StepFailed(RuntimeError):
@@ -46,7 +48,7 @@ def main() -> None:
         _say("starting the Redis Cluster")
         stack.up_redis(settings)
         partition = _replay(source, environment)
-        _nightshelf(environment, "restore", "--if-empty")
+        _nightshelf(environment, "restore")
         outcome = _nightshelf(
             environment,
             *("run", "--partition", partition, "--approved-by", "make demo"),
@@ -129,7 +131,8 @@ def _get(url: str) -> dict[str, Any]:
 def _show(settings: LocalSettings, source: Path, outcome: Mapping[str, Any]) -> None:
     base = stack.address(settings)
     with (source / "ratings.csv").open(encoding="utf-8-sig", newline="") as file:
-        users = list(dict.fromkeys(row["user_id"] for row, _ in zip(csv.DictReader(file), range(5000), strict=False)))  # fmt: skip
+        first_rows = islice(csv.DictReader(file), _ROWS_LOOKED_AT)
+        users = list(dict.fromkeys(row["user_id"] for row in first_rows))
     print(json.dumps(outcome, sort_keys=True))
     for user in [*users[:_USERS_SHOWN], "999999999"]:
         path = f"/v1/users/{user}/recommendations?limit={_BOOKS_SHOWN}"

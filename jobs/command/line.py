@@ -32,6 +32,8 @@ _COMMANDS = {
     "restore": "jobs.command.store",
     "releases": "jobs.command.store",
     "why": "jobs.command.store",
+    "canary": "jobs.command.store",
+    "audit": "jobs.command.store",
     "run": "jobs.command.chain",
 }
 

@@ -1,0 +1,101 @@
+"""Explain an answer (`nightshelf why`): from a user's list back to the user's own ratings.
+
+In: a user id. Out: pointer, release, manifest and run, the list as it is stored with titles, the user's accepted
+rows. Guarantees that what is shown is what an edge replica reads. Changes nothing.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from jobs.release import manifest
+from jobs.release.folder import Artifacts, ReleaseFolder
+from jobs.runtime.errors import BrokenInput, WrongUsage
+from jobs.runtime.settings import Settings
+from jobs.store.catalog import Catalog
+from jobs.store.cluster import connected
+from schemas import keys, values
+from schemas.manifest import parse_meta
+from schemas.tables import ARRIVED_AT, BOOK_ID, RATING, SOURCE_ROW, TITLE, USER_ID
+
+_SOURCES = {values.KIND_ALS: "als", values.KIND_SHORT_HISTORY: "popularity"}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """An answer and where it came from; `source` is "unknown_user" for a user without a list."""
+
+    user_id: int
+    generation: int
+    release: str
+    canary: bool
+    source: str
+    items: list[dict[str, Any]]
+    ratings: list[dict[str, Any]]
+    data_as_of: str
+    trained_at: str
+    run_by: str
+    manifest: str
+
+
+def run(artifacts: Artifacts, settings: Settings, user_id: int, *, limit: int = 10) -> Outcome:
+    """Return what the live release says to a user and why.
+
+    Raises WrongUsage when no release is live; BrokenInput when its files are not under the artifacts.
+    """
+    with connected(settings) as cluster:
+        content = Catalog(cluster, settings.namespace).read()
+        if content.pointer is None:
+            raise WrongUsage("no release is live", "the catalog", "run `nightshelf restore`")
+        release = content.pointer.release_for(user_id)
+        raw = cluster.get(keys.meta(settings.namespace, release))
+        if raw is None:
+            raise BrokenInput(
+                "the live release is not in Redis", release, "run `nightshelf restore`"
+            )
+        meta = parse_meta(raw)
+        prefix = keys.users_prefix(settings.namespace, release)
+        value = cluster.hget(f"{prefix}{keys.bucket(user_id, meta.user_buckets)}", str(user_id))
+    folder = artifacts.release(release)
+    described = manifest.read(folder)
+    titles = dict(pl.read_parquet(folder.books, columns=[BOOK_ID, TITLE]).rows())
+    kind, book_ids, scores = (
+        values.unpack(value, limit, meta.id_bytes) if isinstance(value, bytes) else (None, (), ())
+    )
+    return Outcome(
+        user_id=user_id,
+        generation=content.generation,
+        release=release,
+        canary=release == content.pointer.canary,
+        source="unknown_user" if kind is None else _SOURCES[kind],
+        items=[
+            {BOOK_ID: book, "score": score, TITLE: titles[book]}
+            for book, score in zip(book_ids, scores, strict=True)
+        ],
+        ratings=_ratings(folder, user_id, titles),
+        data_as_of=meta.data_as_of,
+        trained_at=meta.trained_at,
+        run_by=described["run_by"],
+        manifest=str(folder.manifest),
+    )
+
+
+def _ratings(folder: ReleaseFolder, user_id: int, titles: dict[int, str]) -> list[dict[str, Any]]:
+    """Return the user's accepted rows, the newest first."""
+    rows = (
+        pl.scan_parquet(folder.interactions)
+        .filter(pl.col(USER_ID) == user_id)
+        .sort(ARRIVED_AT, SOURCE_ROW, descending=True)
+        .collect()
+    )
+    return [
+        {
+            BOOK_ID: row[BOOK_ID],
+            TITLE: titles[row[BOOK_ID]],
+            RATING: row[RATING],
+            ARRIVED_AT: row[ARRIVED_AT].isoformat(),
+            SOURCE_ROW: row[SOURCE_ROW],
+        }
+        for row in rows.iter_rows(named=True)
+    ]

@@ -1,0 +1,52 @@
+"""List releases: what is live, previous, canary, loaded, quarantined, and how it came about.
+
+In: the catalog in Redis and the durable journal. Out: their content as one mapping. Changes nothing.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from jobs.release import journal
+from jobs.release.folder import Artifacts
+from jobs.runtime.settings import Settings
+from jobs.store.catalog import Catalog
+from jobs.store.cluster import connected
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The catalog: `loaded` maps release ids to their states, `quarantined` digests to the reason."""
+
+    generation: int
+    live: str | None
+    previous: str | None
+    canary: str | None
+    canary_share: float
+    loaded: dict[str, str]
+    quarantined: dict[str, str]
+
+
+def run(settings: Settings) -> Outcome:
+    """Return what the catalog holds. Raises TryLater when Redis cannot be reached."""
+    with connected(settings) as cluster:
+        content = Catalog(cluster, settings.namespace).read()
+    pointer = content.pointer
+    return Outcome(
+        generation=content.generation,
+        live=pointer.live if pointer else None,
+        previous=pointer.previous if pointer else None,
+        canary=pointer.canary if pointer else None,
+        canary_share=pointer.canary_share if pointer else 0.0,
+        loaded={name: entry["state"] for name, entry in sorted(content.releases.items())},
+        quarantined={digest: entry.get("why", "") for digest, entry in content.quarantine.items()},
+    )
+
+
+def history(artifacts: Artifacts) -> list[dict[str, Any]]:
+    """Return the journal's entries, oldest first; Redis is not asked."""
+    return journal.read(artifacts.journal)
+
+
+def reference_for(artifacts: Artifacts, partition: str) -> str | None:
+    """Return the release that a run of `partition` is compared with, or None."""
+    return journal.reference_for(journal.read(artifacts.journal), partition)
