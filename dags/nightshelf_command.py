@@ -118,7 +118,7 @@ class NightshelfOperator(BaseOperator):
         program = command()
         with tempfile.TemporaryFile("w+", encoding="utf-8") as output:
             try:
-                self._process = subprocess.Popen(
+                process = subprocess.Popen(
                     [program, *arguments],
                     env=environment(run_by),
                     stdout=output,
@@ -130,8 +130,10 @@ class NightshelfOperator(BaseOperator):
                 )
             except OSError as error:
                 refuse(_missing(program, error))
-            kept_back = self._follow(self._process)
-            code = self._process.wait()
+            self._process = process
+            with process:
+                kept_back = self._follow(process)
+                code = process.wait()
             output.seek(0)
             last = _last_line(output.read())
         if code != 0:
@@ -160,6 +162,8 @@ class NightshelfOperator(BaseOperator):
         if code == _NOTHING_TO_DO:
             skip(str(problem))
         _log.error("%s", problem)
+        if f"error: {problem.what}" in kept_back:
+            kept_back = kept_back[: kept_back.index(f"error: {problem.what}")]
         self._tell(["What `nightshelf` said until then:", *kept_back] if kept_back else [])
         message = f"`nightshelf {arguments[0]}` ended with exit code {code}: {problem.what}"
         if code in _FINAL:

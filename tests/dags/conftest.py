@@ -1,0 +1,132 @@
+"""Fixtures for the DAGs: an Airflow home of the test session, the jobs environment, small real data.
+
+These tests run where Airflow is installed (`make test-dags`); elsewhere they are not collected.
+"""
+
+import csv
+import importlib.util
+import json
+import os
+import re
+import shutil
+import sys
+import tempfile
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from schemas.environment import Node
+
+ROOT = Path(__file__).resolve().parents[2]
+HAS_AIRFLOW = importlib.util.find_spec("airflow") is not None
+collect_ignore_glob = [] if HAS_AIRFLOW else ["test_*.py"]
+
+#: The environment with the jobs: never the one that runs these tests.
+JOBS = Path(os.environ.get("NIGHTSHELF_JOBS_ENVIRONMENT", ROOT / ".venvs" / "dev"))
+_ROWS = 30_000
+_BUNDLE = "airflow.dag_processing.bundles.local.LocalDagBundle"
+_TEST_DAGS = Path(__file__).with_name("bundle")
+
+if HAS_AIRFLOW:
+    # Airflow reads these when it is imported, so they are set before any test module is.
+    _home = Path(tempfile.mkdtemp(prefix="nightshelf-airflow-"))
+    os.environ.update(
+        {
+            "AIRFLOW_HOME": str(_home),
+            "AIRFLOW_CONFIG": str(_home / "airflow.cfg"),
+            "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags"),
+            "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(
+                [
+                    {"name": name, "classpath": _BUNDLE, "kwargs": {"path": str(path)}}
+                    for name, path in (("dags-folder", ROOT / "dags"), ("tests", _TEST_DAGS))
+                ]
+            ),
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
+            "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(_home / "logs"),
+            "NIGHTSHELF_COMMAND": str(JOBS / "bin" / "nightshelf"),
+            "NIGHTSHELF_RETRY_DELAY_S": "0",
+            "NIGHTSHELF_POKE_S": "1",
+        }
+    )
+    sys.path.insert(0, str(ROOT / "dags"))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep Airflow's and its libraries' warnings about each other from failing tests; our own files' still do."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.filterwarnings("default"), append=False)
+            item.add_marker(pytest.mark.filterwarnings("error:::(nightshelf_|recommender_)"))
+
+
+def pytest_sessionfinish() -> None:
+    """Remove the session's Airflow home."""
+    if HAS_AIRFLOW:
+        shutil.rmtree(_home, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def days() -> list[date]:
+    """The last six days, oldest first; the newest is yesterday, which is what tonight's schedule stands for."""
+    yesterday = datetime.now(UTC).date() - timedelta(days=1)
+    return [yesterday - timedelta(days=age) for age in range(5, -1, -1)]
+
+
+@pytest.fixture(scope="session")
+def small_books(goodbooks: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The real data's first 30,000 ratings (all of it where there are fewer), its other files as they are."""
+    folder = tmp_path_factory.mktemp("small-books")
+    for file in goodbooks.iterdir():
+        if file.is_file() and file.name != "ratings.csv":
+            shutil.copy(file, folder)
+    with (
+        (goodbooks / "ratings.csv").open(encoding="utf-8-sig", newline="") as given,
+        (folder / "ratings.csv").open("w", encoding="utf-8", newline="") as cut,
+    ):
+        writer = csv.writer(cut)
+        writer.writerows(row for row, _ in zip(csv.reader(given), range(_ROWS + 1), strict=False))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def quick_settings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Model settings that train in a moment."""
+    path = tmp_path_factory.mktemp("settings") / "model.toml"
+    full = (ROOT / "jobs" / "model" / "settings.toml").read_text(encoding="utf-8")
+    small = re.sub(r"(?m)^factors = \d+", "factors = 16", full)
+    path.write_text(re.sub(r"(?m)^iterations = \d+", "iterations = 3", small), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def jobs_environment(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    redis_nodes: tuple[Node, ...],
+    quick_settings: Path,
+) -> Path:
+    """Let the `nightshelf` command work in an empty artifacts folder and an empty cluster; returns the folder."""
+    artifacts = tmp_path / "artifacts"
+    artifacts.mkdir()
+    monkeypatch.setenv("NIGHTSHELF_ARTIFACTS", str(artifacts))
+    monkeypatch.setenv("NIGHTSHELF_REDIS", ",".join(f"{n.host}:{n.port}" for n in redis_nodes))
+    monkeypatch.setenv("NIGHTSHELF_MODEL_SETTINGS", str(quick_settings))
+    return artifacts
+
+
+@pytest.fixture(scope="session")
+def _database() -> None:
+    from airflow.utils.db import initdb  # noqa: PLC0415  # Airflow is not installed everywhere
+
+    initdb()
+
+
+@pytest.fixture(scope="session")
+def dag_bag(_database: None) -> Any:
+    """All DAGs, as Airflow reads them."""
+    from airflow.dag_processing.dagbag import DagBag  # noqa: PLC0415  # the same
+
+    return DagBag(ROOT / "dags")

@@ -1,0 +1,81 @@
+"""The DAG files as Airflow reads them."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+DAGS = Path(__file__).resolve().parents[2] / "dags"
+IDS = ["recommender_train", "recommender_publish", "recommender_rollback", "recommender_replay"]
+
+
+def test_all_dags_load(dag_bag: Any) -> None:
+    """Every DAG file loads and defines the DAG of its name."""
+    assert dag_bag.import_errors == {}
+    assert sorted(dag_bag.dags) == sorted(IDS)
+
+
+@pytest.mark.parametrize("dag_id", IDS)
+def test_a_dag_explains_itself(dag_bag: Any, dag_id: str) -> None:
+    """A DAG shows its module's docstring, has an owner, tags, and retries on every task that is not a wait."""
+    dag = dag_bag.dags[dag_id]
+    docstring = ast.get_docstring(
+        ast.parse((DAGS / f"{dag_id}.py").read_text(encoding="utf-8")), clean=False
+    )
+    assert dag.doc_md == docstring
+    assert "nightshelf" in dag.tags
+    for task in dag.tasks:
+        assert task.owner == "nightshelf"
+        assert task.retries >= 1
+        assert task.retry_exponential_backoff
+
+
+@pytest.mark.parametrize("dag_id", IDS)
+def test_the_trigger_form_explains_itself(dag_bag: Any, dag_id: str) -> None:
+    """Every parameter has a type, a title and a description."""
+    params = dag_bag.dags[dag_id].params
+    for name in params:
+        schema = params.get_param(name).schema
+        assert schema["type"], name
+        assert schema["title"], name
+        assert params.get_param(name).description, name
+
+
+@pytest.mark.parametrize("path", sorted(DAGS.glob("*.py")), ids=lambda path: path.name)
+def test_dags_import_airflow_and_the_standard_library_only(path: Path) -> None:
+    """No DAG file imports the jobs, a third-party library, or templates a logical date."""
+    text = path.read_text(encoding="utf-8")
+    assert "logical_date" not in text
+    allowed = {*sys.stdlib_module_names, "airflow", "pendulum"}
+    allowed |= {other.stem for other in DAGS.glob("nightshelf_*.py")}
+    for node in ast.walk(ast.parse(text)):
+        names = (
+            [alias.name for alias in node.names]
+            if isinstance(node, ast.Import)
+            else [node.module or ""]
+            if isinstance(node, ast.ImportFrom)
+            else []
+        )
+        for name in names:
+            assert name.split(".")[0] in allowed, f"{path.name} imports {name}"
+
+
+def test_airflow_has_no_jobs_in_its_environment() -> None:
+    """The environment that parses the DAGs cannot import what the jobs need."""
+    program = "import implicit"
+    process = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert "ModuleNotFoundError" in process.stderr
+
+
+def test_trainings_never_share_the_machine(dag_bag: Any) -> None:
+    """All work on data and lists waits for the one slot of one pool, and runs of a DAG take turns."""
+    train, publish = dag_bag.dags["recommender_train"], dag_bag.dags["recommender_publish"]
+    heavy = ["extract", "validate_interactions", "validate_books", "train", "evaluate", "recommend"]
+    assert {train.get_task(task).pool for task in [*heavy, "validate_lists"]} == {"nightshelf"}
+    assert publish.get_task("publish").pool == "nightshelf"
+    assert train.max_active_runs == publish.max_active_runs == 1

@@ -1,0 +1,135 @@
+"""What each exit code of `nightshelf` does to a task: the real command, run by Airflow."""
+
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a task ended: its state, how often it was tried, its own log lines, its XCom."""
+
+    state: str
+    tries: int
+    log: list[str]
+    xcom: Any
+
+
+Run = Callable[..., Ended]
+
+
+@pytest.fixture
+def run(dag_bag: Any, jobs_environment: Path, caplog: pytest.LogCaptureFixture) -> Run:
+    """Run one command as the only task of a DAG, with one retry."""
+    from airflow.dag_processing.dagbag import DagBag  # noqa: PLC0415  # not installed everywhere
+
+    assert jobs_environment.is_dir()
+    assert dag_bag.dags
+    dag: Any = DagBag(Path(__file__).with_name("bundle")).dags["one_command"]
+
+    def carry_out(*arguments: str) -> Ended:
+        caplog.clear()
+        with caplog.at_level(logging.INFO):
+            ended = dag.test(run_conf={"arguments": list(arguments)})
+        task = ended.get_task_instance("command")
+        told = [r.getMessage() for r in caplog.records if r.name == "nightshelf_command"]
+        return Ended(str(task.state), task.try_number, told, task.xcom_pull(task_ids="command"))
+
+    return carry_out
+
+
+def test_success_hands_the_last_line_on(run: Run) -> None:
+    """Exit code 0: the task succeeds and its XCom is the command's last line."""
+    ended = run("releases")
+    assert ended.state == "success"
+    assert ended.xcom["live"] is None
+    assert ended.xcom["loaded"] == {}
+
+
+def test_wrong_usage_is_not_tried_again(run: Run) -> None:
+    """Exit code 2: the task fails at once."""
+    ended = run("extract")
+    assert (ended.state, ended.tries) == ("failed", 1)
+    assert ended.log[0].startswith("Missing option '--partition'.\n  where: command line\n  do: ")
+
+
+def test_a_gate_is_not_asked_again(run: Run, jobs_environment: Path, days: list[date]) -> None:
+    """Exit code 3: the task fails at once (here: activation of a release that was judged `stop`)."""
+    release = f"{days[0]}-00000000"
+    decision = jobs_environment / "releases" / release / "decision.json"
+    decision.parent.mkdir(parents=True)
+    reasons = [{"code": "lists", "text": "three lists hold a rated book"}]
+    decision.write_text(json.dumps({"verdict": "stop", "reasons": reasons}), encoding="utf-8")
+    ended = run("activate", "--release", release)
+    assert (ended.state, ended.tries) == ("failed", 1)
+    assert "three lists hold a rated book" in ended.log[0].split("\n")[0]
+
+
+def test_broken_input_is_told_first(run: Run, days: list[date]) -> None:
+    """Exit code 4: the task fails at once and its log begins with what, where and what to do."""
+    ended = run("extract", "--partition", str(days[0]))
+    assert (ended.state, ended.tries) == ("failed", 1)
+    what, where, do = ended.log[0].split("\n")
+    assert what
+    assert where.startswith("  where: ")
+    assert do.startswith("  do: ")
+
+
+def test_nothing_to_do_skips(
+    run: Run, jobs_environment: Path, small_books: Path, days: list[date]
+) -> None:
+    """Exit code 99: the task is skipped and says why (here: a day on which no drop arrived)."""
+    first, last = str(days[0]), str(days[1])
+    landed = run("replay", "--source", str(small_books), "--from", first, "--to", last)
+    assert landed.state == "success"
+    assert (jobs_environment / "drops" / "ratings").is_dir()
+    ended = run("extract", "--partition", str(days[2]))
+    assert ended.state == "skipped"
+    assert ended.log[0].startswith("skipped: ")
+
+
+def test_what_may_pass_is_tried_again(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exit code 1: the task is tried again (here: nobody answers where Redis should be)."""
+    monkeypatch.setenv("NIGHTSHELF_REDIS", "127.0.0.1:1")
+    ended = run("releases")
+    assert (ended.state, ended.tries) == ("failed", 2)
+    assert "127.0.0.1:1" in ended.log[0]
+
+
+def test_a_crash_is_tried_again(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command that breaks off without a word is tried again and called a crash."""
+    monkeypatch.setenv("NIGHTSHELF_COMMAND", "/bin/false")
+    ended = run("releases")
+    assert (ended.state, ended.tries) == ("failed", 2)
+    assert ended.log[0].startswith("`nightshelf releases` broke off with exit code 1")
+
+
+def test_a_missing_jobs_environment_is_told_first(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the jobs environment the task fails at once and says where it was looked for and what to do."""
+    monkeypatch.setenv("NIGHTSHELF_COMMAND", "/nonexistent/bin/nightshelf")
+    ended = run("releases")
+    assert (ended.state, ended.tries) == ("failed", 1)
+    what, where, do = ended.log[0].split("\n")
+    assert what == "the jobs environment cannot be started (No such file or directory)"
+    assert where == "  where: /nonexistent/bin/nightshelf"
+    assert "NIGHTSHELF_COMMAND" in do
+
+
+def test_airflow_keeps_its_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command sees the jobs' settings, who runs it, and nothing of Airflow's own settings."""
+    from nightshelf_command import environment  # noqa: PLC0415  # needs Airflow
+
+    monkeypatch.setenv("AIRFLOW__API_AUTH__JWT_SECRET", "a secret")
+    monkeypatch.setenv("NIGHTSHELF_NAMESPACE", "shelf")
+    seen = environment("recommender_train/one run")
+    assert not [name for name in seen if name.startswith("AIRFLOW")]
+    assert seen["NIGHTSHELF_NAMESPACE"] == "shelf"
+    assert seen["NIGHTSHELF_RUN_BY"] == "recommender_train/one run"
