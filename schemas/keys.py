@@ -17,6 +17,9 @@ quarantined; changed by one script on this one key) and `<ns>:journal` (a hash, 
 
 DEFAULT_NAMESPACE = "shelf"
 
+#: The one field of a bucket that holds nobody: every bucket of a whole release exists.
+EMPTY_BUCKET = ""
+
 #: Fields of the catalog hash.
 GENERATION = "generation"
 LIVE = "live"

@@ -83,8 +83,7 @@ class Catalog:
     def read(self) -> Content:
         """Return the catalog as it stands; an empty one where there is none."""
         fields = {
-            name.decode(): value.decode()
-            for name, value in self._cluster.hgetall(self._key).items()
+            _text(name): _text(value) for name, value in self._cluster.hgetall(self._key).items()
         }
         return Content(
             generation=int(fields.get(keys.GENERATION, 0)),

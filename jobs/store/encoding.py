@@ -127,9 +127,14 @@ def _spread(
     count: int,
     entries: Iterable[tuple[int, bytes]],
 ) -> None:
+    # A hash that would be empty gets a field of its own: a missing hash then always means a loss.
+    for place in range(count):
+        hashes[f"{prefix}{place}"] = {}
     for entity, value in entries:
         key = f"{prefix}{keys.bucket(entity, count)}"
-        hashes.setdefault(key, {})[str(entity)] = value
+        hashes[key][str(entity)] = value
+    for place in range(count):
+        hashes[f"{prefix}{place}"] = hashes[f"{prefix}{place}"] or {keys.EMPTY_BUCKET: b""}
 
 
 def _longest(lists: pa.Table) -> int:

@@ -1,0 +1,261 @@
+"""An edge replica as its clients see it."""
+
+import json
+from collections.abc import Callable
+
+import pytest
+import redis
+
+from jobs import publish, rollback, steer
+from jobs.release.folder import Artifacts, ReleaseFolder
+from jobs.runtime.settings import Settings
+from schemas import keys
+from schemas.pointer import in_canary
+from tests.releases import list_of, scores_of, write_release
+from tests.serving.conftest import Replica, is_ready
+
+GoLive = Callable[..., ReleaseFolder]
+
+
+def _ready(replica: Replica, go_live: GoLive, **choices: object) -> str:
+    folder = go_live(**choices)
+    replica.wait_for(is_ready)
+    return folder.release
+
+
+def _recommended(replica: Replica, user: int, query: str = "") -> dict[str, object]:
+    answer = replica.get(f"/v1/users/{user}/recommendations{query}")
+    assert answer.status == 200
+    content: dict[str, object] = json.loads(answer.body)
+    assert answer.headers["X-Release"] == content["release"]
+    assert answer.headers["X-Source"] == content["source"]
+    return content
+
+
+def _cluster(settings: Settings) -> redis.RedisCluster:
+    return redis.RedisCluster(host=settings.redis[0].host, port=settings.redis[0].port)
+
+
+def test_a_known_user_gets_their_list(replica: Replica, go_live: GoLive) -> None:
+    """The stored list in order, with the release, source als and no reason."""
+    release = _ready(replica, go_live)
+    content = _recommended(replica, 7, "?limit=3")
+    assert content == {
+        "user_id": 7,
+        "release": release,
+        "source": "als",
+        "reason": None,
+        "items": [
+            {"book_id": book, "score": float(f"{score:.4g}")}
+            for book, score in zip(list_of(7)[:3], scores_of()[:3], strict=True)
+        ],
+    }
+
+
+def test_the_default_limit_is_ten_and_a_short_list_stays_short(
+    replica: Replica, go_live: GoLive
+) -> None:
+    """Without a limit ten books come; a limit above the stored length gives what there is."""
+    _ready(replica, go_live)
+    assert len(_recommended(replica, 7)["items"]) == 10  # type: ignore[arg-type]
+    assert len(_recommended(replica, 7, "?limit=100")["items"]) == 10  # type: ignore[arg-type]
+
+
+def test_an_unknown_user_gets_the_popularity_list_and_its_reason(
+    replica: Replica, go_live: GoLive
+) -> None:
+    """No error: 200, source popularity, reason unknown_user, cacheable."""
+    _ready(replica, go_live)
+    content = _recommended(replica, 99999)
+    assert (content["source"], content["reason"]) == ("popularity", "unknown_user")
+    assert [item["book_id"] for item in content["items"]] == list_of(0)  # type: ignore[attr-defined]
+    assert "max-age" in replica.get("/v1/users/99999/recommendations").headers["Cache-Control"]
+
+
+def test_a_user_with_a_short_history_is_told_so(replica: Replica, go_live: GoLive) -> None:
+    """A stored list that is not personal says popularity and short_history."""
+    _ready(replica, go_live, short_history=(5,))
+    content = _recommended(replica, 5)
+    assert (content["source"], content["reason"]) == ("popularity", "short_history")
+
+
+def test_a_lost_hash_is_not_told_as_an_unknown_user(
+    replica: Replica, go_live: GoLive, settings: Settings
+) -> None:
+    """When a user's hash is gone from Redis, the answer says store_unavailable and is not cached."""
+    release = _ready(replica, go_live)
+    with _cluster(settings) as cluster:
+        cluster.delete(f"{keys.users_prefix('shelf', release)}0")
+    answer = replica.get("/v1/users/7/recommendations")
+    assert json.loads(answer.body)["reason"] == "store_unavailable"
+    assert answer.headers["Cache-Control"] == "no-store"
+
+
+def test_without_a_pointer_the_list_in_memory_answers(
+    replica: Replica, go_live: GoLive, settings: Settings
+) -> None:
+    """Once the catalog is gone every user gets the popularity list with reason no_release."""
+    _ready(replica, go_live)
+    with _cluster(settings) as cluster:
+        cluster.delete(keys.catalog("shelf"))
+    replica.wait_for(lambda r: _recommended(r, 7)["reason"] == "no_release")
+    assert replica.get("/v1/users/7/recommendations").headers["Cache-Control"] == "no-store"
+
+
+def test_a_replica_without_any_list_says_503(replica: Replica, go_live: GoLive) -> None:
+    """Alive, not ready, 503 as a problem; ready by itself after the first activation."""
+    answer = replica.get("/v1/users/7/recommendations")
+    assert (answer.status, answer.headers["Content-Type"]) == (503, "application/problem+json")
+    assert replica.get("/healthz").status == 200
+    assert replica.get("/readyz").status == 503
+    _ready(replica, go_live)
+    assert _recommended(replica, 7)["source"] == "als"
+
+
+def test_the_pointer_is_followed(replica: Replica, go_live: GoLive, settings: Settings) -> None:
+    """An activation and a rollback reach the replica within its refresh."""
+    first = _ready(replica, go_live)
+    second = go_live("2026-01-02", variant=1).release
+    replica.wait_for(lambda r: _recommended(r, 7)["release"] == second)
+    rollback.run(Artifacts(settings.artifacts), settings, to=None, by="ada", reason="odd")
+    replica.wait_for(lambda r: _recommended(r, 7)["release"] == first)
+
+
+def test_a_canary_answers_its_share_of_the_users(
+    replica: Replica, go_live: GoLive, settings: Settings
+) -> None:
+    """Single look-ups of the canary's users come from it, batches from the live release."""
+    live = _ready(replica, go_live)
+    folder = write_release(settings.artifacts, "2026-01-02", variant=1)
+    publish.run(folder, settings)
+    steer.start(
+        Artifacts(settings.artifacts),
+        settings,
+        release=folder.release,
+        share=0.5,
+        by="a",
+        reason="b",
+    )
+    chosen = [user for user in range(1, 31) if in_canary(user, 0.5)]
+    assert 0 < len(chosen) < 30
+    replica.wait_for(lambda r: _recommended(r, chosen[0])["release"] == folder.release)
+    for user in range(1, 31):
+        expected = folder.release if user in chosen else live
+        assert _recommended(replica, user)["release"] == expected
+    batch = json.loads(replica.get(f"/v1/recommendations?user_id={chosen[0]}&user_id=777").body)
+    assert {part["release"] for part in batch["results"]} == {live}
+
+
+def test_any_loaded_release_can_be_read(
+    replica: Replica, go_live: GoLive, settings: Settings
+) -> None:
+    """`release=` reads a loaded release without caching; one that is not loaded gives 404."""
+    _ready(replica, go_live)
+    folder = write_release(settings.artifacts, "2026-01-02", variant=1)
+    assert replica.get(f"/v1/users/7/recommendations?release={folder.release}").status == 404
+    publish.run(folder, settings)
+    answer = replica.get(f"/v1/users/7/recommendations?release={folder.release}")
+    assert json.loads(answer.body)["release"] == folder.release
+    assert answer.headers["Cache-Control"] == "no-store"
+
+
+def test_a_tag_is_answered_with_304(replica: Replica, go_live: GoLive) -> None:
+    """The tag of an answer, weak or strong, alone or in a list, gives 304 without a body; another one 200."""
+    _ready(replica, go_live)
+    path = "/v1/users/7/recommendations"
+    tag = replica.get(path).headers["ETag"]
+    for asked in (tag, f"W/{tag}", f'"x", {tag}', "*"):
+        answer = replica.get(path, If_None_Match=asked)
+        assert (answer.status, answer.body, answer.headers["ETag"]) == (304, b"", tag)
+    assert replica.get(path, If_None_Match='"x"').status == 200
+    assert replica.get(f"{path}?limit=9", If_None_Match=tag).status == 200
+
+
+def test_head_answers_like_get_without_a_body(replica: Replica, go_live: GoLive) -> None:
+    """Status and headers are those of GET."""
+    _ready(replica, go_live)
+    for path in ("/v1/users/7/recommendations", "/v1/popular", "/v1/books/1", "/healthz"):
+        get, head = replica.get(path), replica.get(path, method="HEAD")
+        assert (head.status, head.body) == (200, b"")
+        assert head.headers["Content-Length"] == str(len(get.body))
+
+
+@pytest.mark.parametrize(
+    ("path", "field"),
+    [
+        ("/v1/users/abc/recommendations", "user_id"),
+        ("/v1/users/-1/recommendations", "user_id"),
+        ("/v1/users/0/recommendations", "user_id"),
+        ("/v1/users/2147483648/recommendations", "user_id"),
+        ("/v1/users/99999999999999999999999/recommendations", "user_id"),
+        ("/v1/users/%D9%A3/recommendations", "user_id"),
+        ("/v1/users/7/recommendations?limit=0", "limit"),
+        ("/v1/users/7/recommendations?limit=101", "limit"),
+        ("/v1/users/7/recommendations?limit=", "limit"),
+        ("/v1/users/7/recommendations?limit=ten", "limit"),
+        ("/v1/users/7/recommendations?limit=5&limit=6", "limit"),
+        ("/v1/users/7/recommendations?colour=red", "colour"),
+        ("/v1/users/7/recommendations?release=latest", "release"),
+        ("/v1/recommendations", "user_id"),
+        ("/v1/recommendations?user_id=1&user_id=1", "user_id"),
+        ("/v1/recommendations?" + "&".join(f"user_id={n}" for n in range(1, 102)), "user_id"),
+        ("/v1/popular?tag=No%20Such", "tag"),
+        ("/v1/books/x", "book_id"),
+        ("/v1/books/1?limit=3", "limit"),
+        ("/v1/books/1/similar?limit=-1", "limit"),
+    ],
+)
+def test_a_bad_parameter_is_named(replica: Replica, path: str, field: str) -> None:
+    """400 as a problem with the parameter's name, also before any release is known."""
+    answer = replica.get(path)
+    assert answer.status == 400
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert json.loads(answer.body)["field"] == field
+
+
+def test_other_methods_and_paths_are_refused(replica: Replica) -> None:
+    """405 with Allow, 404; both as problems."""
+    for path in ("/v1/users/7/recommendations", "/v1/popular"):
+        answer = replica.get(path, method="POST")
+        assert answer.status == 405
+        assert set(answer.headers["Allow"].replace(" ", "").split(",")) == {"GET", "HEAD"}
+        assert answer.headers["Content-Type"] == "application/problem+json"
+    assert replica.get("/v1/nothing").status == 404
+
+
+def test_books_and_popular_lists(replica: Replica, go_live: GoLive) -> None:
+    """Cards, similar books and genre lists come as they were published."""
+    _ready(replica, go_live)
+    card = json.loads(replica.get("/v1/books/3").body)
+    assert (card["title"], card["authors"], card["genres"]) == ("Book 3", ["Author 3"], ["fantasy"])
+    similar = json.loads(replica.get("/v1/books/3/similar?limit=2").body)
+    assert [item["book_id"] for item in similar["items"]] == list_of(3)[:2]
+    popular = json.loads(replica.get("/v1/popular?limit=2&tag=fantasy").body)
+    assert [item["book_id"] for item in popular["items"]] == list_of(0)[:2]
+    assert popular["tags"] == ["fantasy", "history"]
+    assert replica.get("/v1/popular?tag=nothing").status == 404
+    assert replica.get("/v1/books/9999").status == 404
+
+
+def test_a_batch_keeps_the_order_asked_for(replica: Replica, go_live: GoLive) -> None:
+    """One release, one entry a user, unknown users among them."""
+    release = _ready(replica, go_live)
+    content = json.loads(replica.get("/v1/recommendations?user_id=9&user_id=777&user_id=2").body)
+    assert content["release"] == release
+    assert [part["user_id"] for part in content["results"]] == [9, 777, 2]
+    assert [part["source"] for part in content["results"]] == ["als", "popularity", "als"]
+
+
+def test_a_request_id_is_taken_over_or_made(replica: Replica, go_live: GoLive) -> None:
+    """A well-formed id comes back; another is replaced."""
+    _ready(replica, go_live)
+    path = "/v1/users/7/recommendations"
+    assert replica.get(path, X_Request_ID="abc-12345").headers["X-Request-ID"] == "abc-12345"
+    assert replica.get(path, X_Request_ID="no spaces!").headers["X-Request-ID"] != "no spaces!"
+
+
+def test_sigterm_ends_it_in_order(replica: Replica, go_live: GoLive) -> None:
+    """The process ends by itself with code 0."""
+    _ready(replica, go_live)
+    replica.process.terminate()
+    assert replica.process.wait(timeout=10) in {0, -15}
