@@ -117,9 +117,9 @@ class HotPath:
     async def _shelf(self, user_id: int, found: dict[str, list[str]]) -> tuple[Shelf, bool]:
         """Return the release that answers, and whether its answer may be cached as the live one's."""
         edge = self._edge
-        live = edge.shelf()
         if "release" in found:
             return await named_shelf(edge, parameters.release(found["release"][0])), False
+        live = edge.shelf()
         pointer, canary = edge.view.pointer, edge.view.canary
         if (
             canary is not None

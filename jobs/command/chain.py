@@ -1,0 +1,42 @@
+"""The command that runs the whole chain for one day."""
+
+from datetime import datetime
+
+import click
+
+from jobs.command.line import emit
+from jobs.runtime import settings as runtime_settings
+from jobs.runtime.errors import WrongUsage
+
+
+@click.command()
+@click.option(
+    "--partition",
+    type=click.DateTime(["%Y-%m-%d"]),
+    required=True,
+    help="the day this run stands for",
+)
+@click.option("--approved-by", help="who lets a release on hold go live")
+@click.option("--reason", help="why it may go live")
+@click.option("--unchanged-ok", is_flag=True, help="go on when no drop arrived on this day")
+def run(
+    partition: datetime, approved_by: str | None, reason: str | None, *, unchanged_ok: bool
+) -> None:
+    """Run the whole chain for one day, from drops to the live release."""
+    from jobs import run as chain
+    from jobs.activate import Approval
+
+    if bool(approved_by) != bool(reason):
+        raise WrongUsage(
+            "an approval needs both a person and a reason",
+            "command line",
+            "give --approved-by and --reason",
+        )
+    approval = Approval(approved_by, reason) if approved_by and reason else None
+    outcome = chain.run(
+        runtime_settings.from_environment(),
+        str(partition.date()),
+        approval=approval,
+        unchanged_ok=unchanged_ok,
+    )
+    emit(outcome)

@@ -1,0 +1,96 @@
+"""Run: the whole chain for one day, as an orchestrator would call it step by step.
+
+In: a partition, the drops under the artifacts, settings. Out: a live release, or the step that said no. Guarantees that
+each step is the one its own command runs, in the order of the README, and that nothing follows a failed step.
+"""
+
+from dataclasses import dataclass
+
+from jobs import (
+    activate,
+    evaluate,
+    extract,
+    list_releases,
+    publish,
+    recommend,
+    retire,
+    train,
+    validate,
+)
+from jobs.activate import Approval
+from jobs.judgement import settings as judgement_settings
+from jobs.model import settings as model_settings
+from jobs.release.folder import Artifacts
+from jobs.runtime.settings import Settings
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the day came to."""
+
+    release: str
+    reference: str | None
+    verdict: str
+    reasons: list[str]
+    rows: int
+    users: int
+    data_as_of: str
+    generation: int
+    already_live: bool
+    already_loaded: bool
+    first_on_hold: bool
+    retired: list[str]
+
+
+def run(
+    settings: Settings,
+    partition: str,
+    *,
+    approval: Approval | None = None,
+    reference: str | None = None,
+    unchanged_ok: bool = False,
+) -> Outcome:
+    """Run every step of a day; `reference` None lets the journal choose it.
+
+    Raises what the first failing step raises.
+    """
+    artifacts = Artifacts(settings.artifacts)
+    compared = reference or list_releases.reference_for(artifacts, partition)
+    extracted = extract.run(
+        artifacts.drops,
+        artifacts.releases,
+        partition,
+        model_settings.load(settings.model_settings),
+        max_reject_share=settings.max_reject_share,
+        run_by=settings.run_by,
+        unchanged_ok=unchanged_ok,
+    )
+    folder = artifacts.release(extracted.release)
+    for table in ("interactions", "books"):
+        validate.run(folder, artifacts, table, compared, run_by=settings.run_by)
+    train.run(folder, settings.run_by)
+    judged = evaluate.run(
+        folder,
+        artifacts,
+        judgement_settings.load(),
+        reference=compared,
+        run_by=settings.run_by,
+    )
+    recommend.run(folder, settings.run_by)
+    validate.run(folder, artifacts, "lists", compared, run_by=settings.run_by)
+    published = publish.run(folder, settings)
+    activated = activate.run(artifacts, folder.release, settings, approval=approval)
+    return Outcome(
+        release=folder.release,
+        reference=compared,
+        verdict=judged.verdict,
+        reasons=judged.reasons,
+        rows=extracted.rows_accepted,
+        users=extracted.users,
+        data_as_of=extracted.data_as_of,
+        generation=activated.generation,
+        already_live=activated.already_live,
+        already_loaded=published.already_loaded,
+        first_on_hold=activated.first_on_hold,
+        retired=retire.run(settings).retired,
+    )
