@@ -41,12 +41,12 @@ def ndcg(hit: Hits, relevant: Counts, depth: int) -> Values:
     discount = 1 / np.log2(np.arange(2, depth + 2))
     ideal = np.cumsum(discount)[np.minimum(relevant, depth) - 1]
     shown = hit[:, :depth]
-    return np.asarray((shown * discount[: shown.shape[1]]).sum(axis=1) / ideal
+    return np.asarray((shown * discount[: shown.shape[1]]).sum(axis=1) / ideal)
 
 
 def recall(hit: Hits, relevant: Counts, depth: int) -> Values:
     """Return the share of the relevant books that stand in the first `depth` places."""
-    return np.asarray(hit[:, :depth].sum(axis=1) / relevant
+    return np.asarray(hit[:, :depth].sum(axis=1) / relevant)
 
 
 def reciprocal_rank(hit: Hits) -> Values:
