@@ -41,6 +41,7 @@ def write_release(
     variant: int = 0,
     verdict: str = "go",
     short_history: tuple[int, ...] = (),
+    length: int = LENGTH,
 ) -> ReleaseFolder:
     """Write a release with users 1 to `users` under the artifacts folder `root` and return its folder.
 
@@ -52,7 +53,7 @@ def write_release(
     folder = Artifacts(root).release(begun["release"])
     write_json(folder.inputs, begun)
     _write_inputs(folder, partition, users, books)
-    _write_lists(folder, users, books, variant, short_history)
+    _write_lists(folder, users, books, variant, short_history=short_history, length=length)
     moment = f"{partition}T12:00:00+00:00"
     counts = {"data_as_of": moment, "trained_at": moment, "rows_in": users, "rows_accepted": users}
     for step in ("extract", "train", "evaluate", "recommend"):
@@ -114,14 +115,20 @@ def _write_inputs(folder: ReleaseFolder, partition: str, users: int, books: int)
 
 
 def _write_lists(
-    folder: ReleaseFolder, users: int, books: int, variant: int, short_history: tuple[int, ...]
+    folder: ReleaseFolder,
+    users: int,
+    books: int,
+    variant: int,
+    *,
+    short_history: tuple[int, ...],
+    length: int,
 ) -> None:
     lists = [
         {
             tables.USER_ID: user,
             tables.SOURCE: tables.SOURCE_POPULARITY if user in short_history else tables.SOURCE_ALS,
-            tables.BOOK_IDS: list_of(user, variant, books),
-            tables.SCORES: scores_of(),
+            tables.BOOK_IDS: list_of(user, variant, books, length),
+            tables.SCORES: scores_of(length),
         }
         for user in range(1, users + 1)
     ]
@@ -129,8 +136,8 @@ def _write_lists(
     popular = [
         {
             tables.TAG: tag,
-            tables.BOOK_IDS: list_of(0, variant, books),
-            tables.SCORES: scores_of(),
+            tables.BOOK_IDS: list_of(0, variant, books, length),
+            tables.SCORES: scores_of(length),
         }
         for tag in (tables.ALL_BOOKS, "fantasy", "history")
     ]
@@ -139,8 +146,8 @@ def _write_lists(
     similar = [
         {
             tables.BOOK_ID: book,
-            tables.BOOK_IDS: list_of(book, variant, books),
-            tables.SCORES: scores_of(),
+            tables.BOOK_IDS: list_of(book, variant, books, length),
+            tables.SCORES: scores_of(length),
         }
         for book in range(1, books + 1)
     ]
