@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+
 from jobs.model.settings import ModelSettings
 from jobs.release.folder import DropsFolder, ReleaseFolder
 from jobs.release.identity import InputFile, describe, release_id
@@ -23,6 +25,7 @@ from schemas.tables import (
     ARRIVED_AT,
     BOOK_ID,
     BOOKS,
+    FILE,
     INTERACTIONS,
     REASON,
     REJECTS,
@@ -58,8 +61,9 @@ def run(
 ) -> Outcome:
     """Begin the release of `partition` and return its id and counts.
 
-    Raises BrokenInput when input is missing or broken, or when more than `max_reject_share` of the rows are bad
-    (resolved repeats are not bad); NothingToDo when the partition has no drop of its own.
+    Raises BrokenInput when input is missing or broken, or when more than `max_reject_share` of the rows, or of
+    the newest day's rows, are bad (resolved repeats are not bad); NothingToDo when the partition has no drop of
+    its own.
     """
     found = drops.up_to(source, partition, unchanged_ok=unchanged_ok)
     inputs = _inputs(source, found)
@@ -119,12 +123,21 @@ def _fill(
     accepted, dropped = rejects.resolve(judged)
     write_table(new.rejects, dropped.to_arrow(), REJECTS)
     by_reason = dict(sorted(dropped[REASON].value_counts().rows()))
-    if rejects.too_many(by_reason, raw.height, max_reject_share):
-        # The unfinished release folder goes away; its rejects stay where they can be read.
-        kept = source.root.parent / "rejected" / f"{new.release}.parquet"
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(new.rejects, kept)
-        raise rejects.refusal(by_reason, raw.height, max_reject_share, kept)
+    # The newest day is judged by itself too: in years of good rows a broken day would not show.
+    day = found[-1].day
+    files = [str(drop.path.relative_to(source.root)) for drop in found if drop.day == day]
+    of_day = dropped.filter(pl.col(FILE).cast(pl.String).is_in(files))
+    day_rows = sum(drop.rows for drop in found if drop.day == day)
+    for what, reasons, rows in (
+        ("", by_reason, raw.height),
+        (f" of {day}", dict(of_day[REASON].value_counts().rows()), day_rows),
+    ):
+        if rejects.too_many(reasons, rows, max_reject_share):
+            # The unfinished release folder goes away; its rejects stay where they can be read.
+            kept = source.root.parent / "rejected" / f"{new.release}.parquet"
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(new.rejects, kept)
+            raise rejects.refusal(reasons, rows, max_reject_share, kept, what)
     if accepted.is_empty():
         raise BrokenInput("no row was accepted", str(source.ratings), "look into the drops")
     write_table(new.interactions, accepted.to_arrow(), INTERACTIONS)

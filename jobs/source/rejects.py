@@ -148,12 +148,17 @@ def too_many(by_reason: dict[str, int], rows: int, max_share: float) -> bool:
     return sum(by_reason.get(reason, 0) for reason in BAD) > max_share * rows
 
 
-def refusal(by_reason: dict[str, int], rows: int, max_share: float, rejects: Path) -> BrokenInput:
-    """Return the error that tells which reasons made `too_many` true; `rejects` is where the rows are kept."""
+def refusal(
+    by_reason: dict[str, int], rows: int, max_share: float, rejects: Path, of: str = ""
+) -> BrokenInput:
+    """Return the error that tells which reasons made `too_many` true; `rejects` is where the rows are kept.
+
+    `of` says which rows were counted (` of 2026-11-23`), nothing for all.
+    """
     bad = sorted(((by_reason.get(reason, 0), reason) for reason in BAD), reverse=True)
     told = ", ".join(f"{count} {reason}" for count, reason in bad if count)
     return BrokenInput(
-        f"{sum(count for count, _ in bad)} of {rows} rows are bad ({told}); {max_share:.0%} are allowed",
+        f"{sum(count for count, _ in bad)} of {rows} rows{of} are bad ({told}); {max_share:.0%} are allowed",
         str(rejects),
         "mend the source, or raise NIGHTSHELF_MAX_REJECT_SHARE if these rows may be dropped",
     )
