@@ -81,11 +81,10 @@ def _flat(metrics: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
 
 #: The field of the request.
 REASON = Param(
-    "looked at the metrics",
+    "",
     type="string",
-    minLength=3,
     title="Reason",
-    description="Why it may go live; kept in the journal.",
+    description="Why it may go live; kept in the journal with your name.",
 )
 
 
@@ -114,5 +113,5 @@ class AskIfHeld(ApprovalOperator):
         user = found["responded_by_user"] or {}
         return {
             "by": str(user.get("name") or user.get("id") or "nobody"),
-            "reason": str(found["params_input"].get("reason") or "approved"),
+            "reason": str(found["params_input"].get("reason") or "no reason given"),
         }

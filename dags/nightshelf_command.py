@@ -174,7 +174,8 @@ class NightshelfOperator(BaseOperator):
 def answer(arguments: Sequence[str]) -> dict[str, Any]:
     """Run a short command that only reads and return its JSON.
 
-    Raises AirflowFailException when the jobs environment is missing, CommandFailed when the command fails.
+    Raises AirflowFailException when the jobs environment is missing or a retry would give the same answer,
+    CommandFailed when a retry may help.
     """
     program = command()
     try:
@@ -189,7 +190,11 @@ def answer(arguments: Sequence[str]) -> dict[str, Any]:
         refuse(_missing(program, error))
     last = _last_line(process.stdout)
     if process.returncode != 0:
-        raise CommandFailed(str(_told(process.returncode, list(arguments), last)))
+        problem = _told(process.returncode, list(arguments), last)
+        if process.returncode in _FINAL:
+            refuse(problem)
+        _log.error("%s\n%s", problem, process.stderr)
+        raise CommandFailed(problem.what)
     content: dict[str, Any] = json.loads(last)
     return content
 

@@ -40,4 +40,7 @@ DEFAULT_ARGS: dict[str, Any] = {
     "max_retry_delay": timedelta(minutes=15),
 }
 
-ARTIFACTS = Path(os.environ.get("NIGHTSHELF_ARTIFACTS", "artifacts"))
+
+def artifacts() -> Path:
+    """Return the folder that the jobs write to."""
+    return Path(os.environ.get("NIGHTSHELF_ARTIFACTS", "artifacts"))

@@ -21,11 +21,11 @@ from nightshelf_command import NightshelfOperator, Problem, refuse
 from nightshelf_deadline import deadline
 from nightshelf_settings import (
     APPROVAL_TIMEOUT,
-    ARTIFACTS,
     DEFAULT_ARGS,
     POOL,
     PUBLISH_DEADLINE,
     RELEASES,
+    artifacts,
 )
 
 _RELEASE = "{{ ti.xcom_pull('partition', key='release') }}"
@@ -79,7 +79,7 @@ with DAG(
     def standing(release: str, params: dict[str, Any] | None = None) -> dict[str, Any]:
         """Say how the release stands to the live one, and whether a person must be asked."""
         return approval.standing(
-            release, ARTIFACTS, older=bool((params or {}).get("publish_older"))
+            release, artifacts(), older=bool((params or {}).get("publish_older"))
         )
 
     approve = approval.AskIfHeld(

@@ -60,8 +60,9 @@ with DAG(
             None,
             type=["null", "string"],
             title="Partition",
-            description="The day to train, YYYY-MM-DD. Only for runs that have no partition key of their own; "
-            "a run with neither is refused.",
+            format="date",
+            description="The day to train. Leave it empty where the run has a partition key (below, under Advanced "
+            "Options); a run with neither is refused.",
         ),
     },
 ) as dag:

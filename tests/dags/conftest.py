@@ -18,13 +18,11 @@ from typing import Any
 import pytest
 
 from schemas.environment import Node
+from tests.dags.places import JOBS, ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 HAS_AIRFLOW = importlib.util.find_spec("airflow") is not None
 collect_ignore_glob = [] if HAS_AIRFLOW else ["test_*.py"]
 
-#: The environment with the jobs: never the one that runs these tests.
-JOBS = Path(os.environ.get("NIGHTSHELF_JOBS_ENVIRONMENT", ROOT / ".venvs" / "dev"))
 _ROWS = 30_000
 _BUNDLE = "airflow.dag_processing.bundles.local.LocalDagBundle"
 _TEST_DAGS = Path(__file__).with_name("bundle")
