@@ -22,6 +22,7 @@ _COMMANDS = {
     "synthesize": "jobs.command.data",
     "extract": "jobs.command.data",
     "validate": "jobs.command.quality",
+    "report": "jobs.command.quality",
     "train": "jobs.command.model",
     "evaluate": "jobs.command.judgement",
     "recommend": "jobs.command.model",

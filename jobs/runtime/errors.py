@@ -25,6 +25,12 @@ class TryLater(NightshelfError):
     exit_code = 1
 
 
+class CheckCrashed(NightshelfError):
+    """A quality check could not be carried out, so nothing is known about the data."""
+
+    exit_code = 1
+
+
 class WrongUsage(NightshelfError):
     """The command or its settings cannot be carried out as given."""
 

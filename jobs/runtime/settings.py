@@ -8,10 +8,13 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from jobs.runtime.errors import WrongUsage
 from schemas import keys
 from schemas.environment import EnvironmentProblem, Node, read
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -27,18 +30,14 @@ class Settings:
     max_reject_share: float = 0.05
     load_rate: int = 0
     retire_grace_s: int = 60
+    lease_s: int = 30
     keep_releases: int = 3
     run_by: str = "nightshelf"
 
 
 def from_environment(environ: Mapping[str, str] | None = None) -> Settings:
     """Return the settings. Raises WrongUsage when a variable cannot be used."""
-    try:
-        settings = read(Settings, os.environ if environ is None else environ)
-    except EnvironmentProblem as problem:
-        raise WrongUsage(
-            str(problem), "environment", "correct or unset the variable and run again"
-        ) from problem
+    settings = read_settings(Settings, environ)
     if "://" in str(settings.artifacts) or ":/" in str(settings.artifacts)[:12]:
         raise WrongUsage(
             "NIGHTSHELF_ARTIFACTS is not a folder",
@@ -46,3 +45,13 @@ def from_environment(environ: Mapping[str, str] | None = None) -> Settings:
             "name a folder (mount the object store as one)",
         )
     return settings
+
+
+def read_settings(kind: type[T], environ: Mapping[str, str] | None = None) -> T:
+    """Return the settings of one step, a frozen dataclass. Raises WrongUsage when a variable cannot be used."""
+    try:
+        return read(kind, os.environ if environ is None else environ)
+    except EnvironmentProblem as problem:
+        raise WrongUsage(
+            str(problem), "environment", "correct or unset the variable and run again"
+        ) from problem

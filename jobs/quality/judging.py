@@ -1,0 +1,142 @@
+"""Great Expectations on pandas in memory: suites in, outcomes out.
+
+In: suites of checks. Out: an outcome a check and what Great Expectations said, JSON-safe. Guarantees that a check
+whose evaluation raised is `crashed`, never failed and never passed; that nothing is sent anywhere and nothing is
+written to the home or the working folder; and that the same frames give the same outcome, byte for byte.
+"""
+
+import os
+import traceback
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+from jobs.quality import words
+from jobs.quality.check import Check, Suite
+from jobs.quality.result import Outcome, Status
+
+_EXAMPLES = 5
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """Outcomes in the order of the checks; `stopped_at` is the gate suite that ended the judging, or None."""
+
+    outcomes: tuple[Outcome, ...]
+    said: dict[str, Any]
+    stopped_at: str | None
+
+    @property
+    def status(self) -> Status:
+        """Crashed if any check crashed, else failed if any failed, else passed."""
+        found = {outcome.status for outcome in self.outcomes}
+        return "crashed" if "crashed" in found else "failed" if "failed" in found else "passed"
+
+    def then(self, suites: tuple[Suite, ...]) -> "Judgement":
+        """Return this judgement and that of `suites` as one."""
+        after = judge(suites)
+        said = {**after.said, "suites": {**self.said["suites"], **after.said["suites"]}}
+        return Judgement((*self.outcomes, *after.outcomes), said, after.stopped_at)
+
+
+def judge(suites: tuple[Suite, ...]) -> Judgement:
+    """Evaluate every suite in order, up to the first gate that is not passed."""
+    outcomes: list[Outcome] = []
+    said: dict[str, Any] = {"version": version("great-expectations"), "suites": {}}
+    for suite in suites:
+        found, said["suites"][suite.name] = _judge_suite(suite)
+        outcomes.extend(found)
+        if suite.gate and any(outcome.status != "passed" for outcome in found):
+            return Judgement(tuple(outcomes), said, suite.name)
+    return Judgement(tuple(outcomes), said, None)
+
+
+def crash(error: Exception) -> Judgement:
+    """Return the judgement for a suite that could not even be prepared."""
+    text = "the table can be judged"
+    outcome = Outcome("preparation", text, words.shortened(_told(error)), "crashed")
+    said = {"version": version("great-expectations"), "raised": _trace(error)}
+    return Judgement((outcome,), said, None)
+
+
+def _judge_suite(suite: Suite) -> tuple[list[Outcome], dict[str, Any]]:
+    try:
+        results = _evaluate(suite)
+    except Exception as error:  # noqa: BLE001  # whatever it raises is a crash, and reported as one
+        observed = words.shortened(_told(error))
+        crashed = [Outcome(one.name, one.text, observed, "crashed") for one in suite.checks]
+        return crashed, {"raised": _trace(error)}
+    pairs = zip(suite.checks, results, strict=True)
+    return [_outcome(check, one, suite.key) for check, one in pairs], {"results": results}
+
+
+def _evaluate(suite: Suite) -> list[dict[str, Any]]:
+    """Return what Great Expectations says of each check, in order, without ids and times."""
+    # Read when the package is imported: it would report usage to its vendor otherwise.
+    os.environ["GX_ANALYTICS_ENABLED"] = "False"
+    import great_expectations as gx  # noqa: PLC0415  # takes 3 s, and only here
+    from great_expectations.data_context.types.base import ProgressBarsConfig  # noqa: PLC0415  # the same
+    from great_expectations.expectations.expectation_configuration import (  # noqa: PLC0415  # the same
+        ExpectationConfiguration,
+    )
+
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = ProgressBarsConfig(globally=False)
+    source = context.data_sources.add_pandas(suite.name)
+    batch = source.add_dataframe_asset(suite.name).add_batch_definition_whole_dataframe(suite.name)
+    expectations = [
+        ExpectationConfiguration(
+            type=check.expectation, kwargs=check.arguments, meta={"check": check.name}
+        ).to_domain_obj()
+        for check in suite.checks
+    ]
+    wanted = context.suites.add(gx.ExpectationSuite(suite.name, expectations=expectations))
+    validation = gx.ValidationDefinition(name=suite.name, data=batch, suite=wanted)
+    form: dict[str, Any] = {
+        "result_format": "SUMMARY",
+        "partial_unexpected_count": _EXAMPLES,
+    }
+    if suite.key is not None:
+        form["unexpected_index_column_names"] = [suite.key]
+    said = validation.run(batch_parameters={"dataframe": suite.frame}, result_format=form)
+    by_check = {one["expectation_config"]["meta"]["check"]: one for one in map(_lean, said.results)}
+    return [by_check[check.name] for check in suite.checks]
+
+
+def _lean(result: Any) -> dict[str, Any]:
+    found: dict[str, Any] = result.to_json_dict()
+    config = found["expectation_config"]
+    config.pop("id", None)
+    config["kwargs"].pop("batch_id", None)
+    found.pop("meta", None)
+    return found
+
+
+def _outcome(check: Check, said: dict[str, Any], key: str | None) -> Outcome:
+    raised = _raised(said.get("exception_info") or {})
+    if raised is not None:
+        return Outcome(check.name, check.text, words.shortened(raised), "crashed")
+    result = said["result"]
+    if "unexpected_count" not in result and result.get("observed_value") is None:
+        # No evidence either way: some engines answer an error with an empty result.
+        return Outcome(check.name, check.text, "nothing was observed", "crashed")
+    if said["success"]:
+        return Outcome(check.name, check.text, words.observed(check, result), "passed")
+    told = words.observed(check, result)
+    return Outcome(check.name, check.text, told, "failed", words.examples(result, key))
+
+
+def _raised(information: dict[str, Any]) -> str | None:
+    """Return the message of the first exception, of the expectation itself or of one of its metrics."""
+    if "raised_exception" in information:
+        return str(information["exception_message"]) if information["raised_exception"] else None
+    messages = (_raised(one) for one in information.values() if isinstance(one, dict))
+    return next((message for message in messages if message is not None), None)
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def _trace(error: Exception) -> str:
+    return "".join(traceback.format_exception(error))

@@ -1,0 +1,103 @@
+"""Report: the data quality of a release on one page, and the index of all releases.
+
+In: the kept validation results of a release, its rejects, its verdict if there is one. Out: `report.html` in the
+release's folder, `validation/<table>.html` for each judged table, and `index.html` beside the release folders.
+Guarantees pages that need nothing but themselves: no script, no font, no picture from anywhere; all text escaped.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jobs.page.rendering import render
+from jobs.quality import page, plots
+from jobs.quality.facts import from_json
+from jobs.release.folder import ReleaseFolder
+from jobs.runtime.errors import BrokenInput
+from jobs.runtime.files import write_text
+from schemas.manifest import RELEASE_ID
+
+_TEMPLATES = Path(page.__file__).with_name("templates")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Where the pages lie, and the status of the release's data: passed, failed, crashed, changed or missing."""
+
+    release: str
+    status: str
+    report: str
+    index: str
+
+
+def run(folder: ReleaseFolder) -> Outcome:
+    """Write the pages of a release and the index of all.
+
+    Raises BrokenInput when the release has no folder, or when a kept result cannot be read.
+    """
+    if not folder.root.is_dir():
+        raise BrokenInput(
+            f"there is no release {folder.release}", str(folder.root), "run `nightshelf extract`"
+        )
+    parts = page.sections(folder)
+    context = {
+        **_marks(),
+        **page.head(folder, parts),
+        **_comparison(parts),
+        "sections": parts,
+        "rejected": page.rejected(folder),
+    }
+    target = folder.root / "report.html"
+    write_text(target, render(_TEMPLATES, "report.html", context))
+    for part in parts:
+        if part.result is not None:
+            alone = folder.validation(part.table).with_suffix(".html")
+            write_text(alone, render(_TEMPLATES, "table.html", {**context, "section": part}))
+    index = _write_index(folder.root.parent)
+    return Outcome(folder.release, context["overall"], str(target), str(index))
+
+
+def _comparison(parts: tuple[page.Section, ...]) -> dict[str, Any]:
+    found = next(part.result for part in parts if part.table == "interactions")
+    if found is None or "release" not in found.facts:
+        return {"numbers": [], "since": [], "plots": []}
+    facts, bounds = found.facts, found.bounds
+    own = from_json(facts["release"])
+    reference = from_json(facts["reference"]) if facts["reference"] else None
+    accepted = (bounds["positive_min_share"], bounds["positive_max_share"])
+    return {
+        "numbers": page.numbers(facts["release"], facts["reference"]),
+        "since": page.numbers(facts["since_reference"], None) if facts["since_reference"] else [],
+        "plots": plots.of(own, reference, facts["positive_from"], accepted),
+    }
+
+
+def _write_index(releases: Path) -> Path:
+    """Write the page of all releases, the newest day first, and return its path."""
+    folders = [
+        ReleaseFolder(path)
+        for path in releases.iterdir()
+        if RELEASE_ID.fullmatch(path.name) and (path / "report.html").is_file()
+    ]
+    runs = [_line(one) for one in sorted(folders, key=lambda one: one.release, reverse=True)]
+    target = releases / "index.html"
+    write_text(target, render(_TEMPLATES, "index.html", {**_marks(), "runs": runs}))
+    return target
+
+
+def _line(folder: ReleaseFolder) -> dict[str, Any]:
+    parts = page.sections(folder, check_files=False)
+    comparison = _numbers_only(parts)
+    return {**page.head(folder, parts), "sections": parts, "numbers": comparison}
+
+
+def _numbers_only(parts: tuple[page.Section, ...]) -> dict[str, tuple[str, str]]:
+    found = next(part.result for part in parts if part.table == "interactions")
+    if found is None or "release" not in found.facts:
+        return {}
+    rows = page.numbers(found.facts["release"], found.facts["reference"])
+    return {name: (now, changed) for name, now, _, changed in rows}
+
+
+def _marks() -> dict[str, Any]:
+    return {"table_marks": page.TABLE_MARKS, "expectation_marks": page.EXPECTATION_MARKS}
