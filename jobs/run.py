@@ -20,8 +20,10 @@ from jobs import (
 from jobs.activate import Approval
 from jobs.judgement import settings as judgement_settings
 from jobs.model import settings as model_settings
-from jobs.release.folder import Artifacts
-from jobs.runtime.settings import Settings
+from jobs.quality.bounds import Bounds
+from jobs.quality.result import Table
+from jobs.release.folder import Artifacts, ReleaseFolder
+from jobs.runtime.settings import Settings, read_settings
 
 
 @dataclass(frozen=True)
@@ -66,8 +68,8 @@ def run(
         unchanged_ok=unchanged_ok,
     )
     folder = artifacts.release(extracted.release)
-    for table in ("interactions", "books"):
-        validate.run(folder, artifacts, table, compared, run_by=settings.run_by)
+    _validate(artifacts, folder, "interactions", compared, settings)
+    _validate(artifacts, folder, "books", compared, settings)
     train.run(folder, settings.run_by)
     judged = evaluate.run(
         folder,
@@ -77,7 +79,7 @@ def run(
         run_by=settings.run_by,
     )
     recommend.run(folder, settings.run_by)
-    validate.run(folder, artifacts, "lists", compared, run_by=settings.run_by)
+    _validate(artifacts, folder, "lists", compared, settings)
     published = publish.run(folder, settings)
     activated = activate.run(artifacts, folder.release, settings, approval=approval)
     return Outcome(
@@ -93,4 +95,21 @@ def run(
         already_loaded=published.already_loaded,
         first_on_hold=activated.first_on_hold,
         retired=retire.run(settings).retired,
+    )
+
+
+def _validate(
+    artifacts: Artifacts,
+    folder: ReleaseFolder,
+    table: Table,
+    reference: str | None,
+    settings: Settings,
+) -> None:
+    validate.run(
+        folder,
+        table,
+        artifacts.release(reference) if reference else None,
+        bounds=read_settings(Bounds),
+        max_reject_share=settings.max_reject_share,
+        run_by=settings.run_by,
     )
