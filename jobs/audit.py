@@ -8,30 +8,86 @@ import random
 from dataclasses import dataclass, replace
 
 from jobs.release import manifest
-from jobs.release.folder import ReleaseFolder
+from jobs.release.folder import Artifacts
+from jobs.runtime.errors import WrongUsage
 from jobs.runtime.settings import Settings
 from jobs.store import encoding, loading
+from jobs.store.catalog import Catalog
 from jobs.store.cluster import connected
+from jobs.store.loading import Difference
+from schemas import keys
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How many hashes were compared, and (key, field) of every value that differs."""
+    """What was compared and what differs: users and books (cards or similar books) by id, popularity lists by tag.
+
+    `differing` counts all values that are missing, changed or too many; `description` says that the release's own
+    description differs.
+    """
 
     release: str
     hashes: int
-    differences: list[tuple[str, str]]
+    values: int
+    differing: int
+    users: list[int]
+    books: list[int]
+    tags: list[str]
+    description: bool
 
 
-def run(folder: ReleaseFolder, settings: Settings, *, sample: int | None, seed: int = 0) -> Outcome:
-    """Compare a sample of the hashes (all of them for None) with the files.
+def run(
+    artifacts: Artifacts,
+    settings: Settings,
+    *,
+    release: str | None = None,
+    sample: int | None,
+    seed: int = 0,
+) -> Outcome:
+    """Compare a sample of the hashes (all of them for None) with the files; without `release` those of the live one.
 
-    Raises BrokenInput when a file has changed since the manifest was written; TryLater when Redis cannot be reached.
+    Raises WrongUsage when no release is live; BrokenInput when a file has changed since the manifest was written;
+    TryLater when Redis cannot be reached.
     """
-    what = encoding.stored(folder, settings.namespace, manifest.check(folder))
-    if sample is not None:
-        chosen = random.Random(seed).sample(sorted(what.hashes), min(sample, len(what.hashes)))
-        what = replace(what, hashes={key: what.hashes[key] for key in chosen})
     with connected(settings) as cluster:
-        wrong = loading.differences(cluster, settings.namespace, what)
-    return Outcome(folder.release, len(what.hashes), wrong)
+        if release is None:
+            pointer = Catalog(cluster, settings.namespace).read().pointer
+            if pointer is None:
+                raise WrongUsage("no release is live", "the catalog", "give --release")
+            release = pointer.live
+        folder = artifacts.release(release)
+        what = encoding.stored(folder, settings.namespace, manifest.read(folder))
+        if sample is not None:
+            chosen = random.Random(seed).sample(sorted(what.hashes), min(sample, len(what.hashes)))
+            what = replace(what, hashes={key: what.hashes[key] for key in chosen})
+        wrong = loading.differences(cluster, what, keep_going=lambda: None)
+    return _outcome(settings.namespace, release, what, wrong)
+
+
+def _outcome(
+    namespace: str, release: str, what: encoding.Stored, wrong: list[Difference]
+) -> Outcome:
+    books = _named(wrong, keys.books_prefix(namespace, release)) + _named(
+        wrong, keys.similar_prefix(namespace, release)
+    )
+    return Outcome(
+        release=release,
+        hashes=len(what.hashes),
+        values=sum(map(len, what.hashes.values())),
+        differing=sum(len(difference.fields) for difference in wrong),
+        users=_numbers(_named(wrong, keys.users_prefix(namespace, release))),
+        books=_numbers(books),
+        tags=sorted(_named(wrong, keys.popular(namespace, release))),
+        description=any(difference.key == what.meta_key for difference in wrong),
+    )
+
+
+def _named(wrong: list[Difference], prefix: str) -> list[str]:
+    return [
+        f for difference in wrong if difference.key.startswith(prefix) for f in difference.fields
+    ]
+
+
+def _numbers(fields: list[str]) -> list[int]:
+    # A field that is no number is no user's: it counts among the differing values only.
+    return sorted({int(field) for field in fields if field.isdecimal()})

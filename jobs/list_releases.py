@@ -6,16 +6,22 @@ In: the catalog in Redis and the durable journal. Out: their content as one mapp
 from dataclasses import dataclass
 from typing import Any
 
+from jobs.release import history as past
 from jobs.release import journal
 from jobs.release.folder import Artifacts
 from jobs.runtime.settings import Settings
 from jobs.store.catalog import Catalog
+from jobs.store.changes import Standing
 from jobs.store.cluster import connected
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """The catalog: `loaded` maps release ids to their states, `quarantined` digests to the reason."""
+    """The catalog: `loaded` maps release ids to their states, `quarantined` digests of lists to the reason.
+
+    `behind_journal` says that Redis has lost changes of the pointer, or that a command died in the middle of one;
+    `journal_live` is the release that is live by the journal.
+    """
 
     generation: int
     live: str | None
@@ -24,12 +30,15 @@ class Outcome:
     canary_share: float
     loaded: dict[str, str]
     quarantined: dict[str, str]
+    behind_journal: bool
+    journal_live: str | None
 
 
-def run(settings: Settings) -> Outcome:
+def run(artifacts: Artifacts, settings: Settings) -> Outcome:
     """Return what the catalog holds. Raises TryLater when Redis cannot be reached."""
     with connected(settings) as cluster:
         content = Catalog(cluster, settings.namespace).read()
+    told = past.fold(journal.read(artifacts.journal))
     pointer = content.pointer
     return Outcome(
         generation=content.generation,
@@ -39,6 +48,8 @@ def run(settings: Settings) -> Outcome:
         canary_share=pointer.canary_share if pointer else 0.0,
         loaded={name: entry["state"] for name, entry in sorted(content.releases.items())},
         quarantined={digest: entry.get("why", "") for digest, entry in content.quarantine.items()},
+        behind_journal=Standing(content, told).behind,
+        journal_live=told.live,
     )
 
 
@@ -47,6 +58,16 @@ def history(artifacts: Artifacts) -> list[dict[str, Any]]:
     return journal.read(artifacts.journal)
 
 
+def in_words(entry: dict[str, Any]) -> str:
+    """Return a journal entry as a line for people."""
+    parts = [f"{entry['seq']:>5}", entry["at"], entry["action"]]
+    if entry["action"] == journal.OUTCOME:
+        return " ".join([*parts, f"of {entry['of']}:", entry["result"]])
+    ends = {"from": entry.get("from"), "to": entry.get("to") or entry.get("release")}
+    parts += [f"{name} {release}" for name, release in ends.items() if release]
+    return " ".join([*parts, f"by {entry['who']}: {entry['why']}"])
+
+
 def reference_for(artifacts: Artifacts, partition: str) -> str | None:
     """Return the release that a run of `partition` is compared with, or None."""
-    return journal.reference_for(journal.read(artifacts.journal), partition)
+    return past.reference_for(past.fold(journal.read(artifacts.journal)), partition)

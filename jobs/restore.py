@@ -1,93 +1,149 @@
-"""Restore: an empty cluster made whole from the journal and the release files.
+"""Restore: a cluster that lost all or some of its content, made whole from the journal and the release files.
 
 In: the journal and the release folders under the artifacts. Out: the same live and previous release in Redis, a higher
-generation, the same quarantine. Guarantees that files are compared with the manifest before they are loaded,
-that every value is read back before the pointer is set, and that what was quarantined stays so.
+generation, the same quarantine, no canary. Guarantees that files are compared with the manifest before they are
+loaded, that every value is read back before the pointer is set, and that what was quarantined stays so.
 """
 
-import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
-from jobs import publish
-from jobs.release import journal, manifest
+from jobs.release import history, journal, manifest
 from jobs.release.folder import Artifacts
-from jobs.runtime.errors import BrokenInput, TryLater
+from jobs.runtime.errors import BrokenInput, NightshelfError, TryLater
 from jobs.runtime.settings import Settings
-from jobs.store import journal_copy
-from jobs.store.catalog import Catalog
-from jobs.store.cluster import connected
+from jobs.store import changes, encoding, loading
+from jobs.store.catalog import VERIFIED, Answer
+from jobs.store.changes import Standing, Store
+from jobs.store.placing import place
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What is live and previous now; `restored` is false when there was nothing to do."""
+    """What is live and previous now.
+
+    `restored` says whether the pointer was set, `loaded` which releases were loaded, `mended` how many hashes of the
+    others had lost or wrong values. All three are empty when there was nothing to do.
+    """
 
     release: str | None
     previous: str | None
     generation: int
     quarantined: int
     restored: bool
+    loaded: list[str] = field(default_factory=list)
+    mended: int = 0
 
 
 def run(artifacts: Artifacts, settings: Settings) -> Outcome:
-    """Bring an empty catalog back to what the journal says.
+    """Bring Redis back to what the journal says; again when it is whole changes nothing.
 
-    Raises BrokenInput when a file that is needed is missing or has changed; TryLater when Redis is in the way.
+    Raises BrokenInput when a file that is needed is missing or has changed: if it is one of the previous release, the
+    live one is restored all the same. Raises TryLater when Redis is in the way.
     """
-    history = journal.fold(journal.read(artifacts.journal))
-    with connected(settings) as cluster:
-        catalog = Catalog(cluster, settings.namespace)
-        standing = catalog.read()
-        for digest, entry in history.quarantine.items():
-            if digest not in standing.quarantine:
-                catalog.change("quarantine", digest, json.dumps(entry))
-        journal_copy.bring_up_to_date(cluster, settings.namespace, artifacts.journal)
-        if standing.pointer is not None or history.live is None:
-            live = standing.pointer.live if standing.pointer else None
-            previous = standing.pointer.previous if standing.pointer else None
+    with changes.opened(artifacts, settings) as store:
+        standing = changes.settled(store)
+        past, pointer = standing.history, standing.content.pointer
+        lost = standing.behind or (pointer is None and past.live is not None)
+        live = past.live if lost or pointer is None else pointer.live
+        previous = past.previous if lost or pointer is None else pointer.previous
+        if live is None:
             return Outcome(
-                live, previous, standing.generation, len(history.quarantine), restored=False
+                None, None, standing.content.generation, len(past.quarantine), restored=False
             )
-        described = {
-            release: manifest.check(artifacts.release(release))
-            for release in (history.live, history.previous)
-            if release is not None
-        }
-        for release, content in described.items():
-            publish.load(
-                cluster, artifacts.release(release), content, settings, rate=settings.load_rate
-            )
-        entry = journal.append(
-            artifacts.journal,
-            journal.RESTORE,
-            who=settings.run_by,
-            why="the catalog was empty",
-            to=history.live,
-            previous=history.previous,
-            generation=history.generation + 1,
-        )
-        answer = catalog.change(
-            "restore", history.live, history.previous or "", history.generation + 1
-        )
-        result = "ok" if answer.ok else " ".join((answer.word, *answer.details))
-        journal.append(artifacts.journal, journal.OUTCOME, of=entry["seq"], result=result)
-        journal_copy.bring_up_to_date(cluster, settings.namespace, artifacts.journal)
-        if answer.word == "quarantined":
-            raise BrokenInput(
-                f"the live release {answer.details[0]} of the journal is quarantined",
-                str(artifacts.journal),
-                "activate another release",
-            )
-        if not answer.ok:
+        return _restore(store, standing, live, _fit(standing, previous), lost=lost)
+
+
+def _restore(
+    store: Store, standing: Standing, live: str, previous: str | None, *, lost: bool
+) -> Outcome:
+    loaded, mended = _make_whole(store, live)
+    broken: NightshelfError | None = None
+    if previous is not None:
+        try:
+            more, hashes = _make_whole(store, previous)
+            loaded, mended = [*loaded, *more], mended + hashes
+        except BrokenInput as error:
+            broken = error
+            previous = None if previous not in store.catalog.read().verified else previous
+    generation = standing.content.generation
+    if lost:
+        generation = _point(store, standing, live, previous)
+    if broken is not None:
+        raise BrokenInput(
+            f"the live release {live} is whole, the previous one is not: {broken.what}",
+            broken.where,
+            broken.do,
+        ) from broken
+    return Outcome(
+        release=live,
+        previous=previous,
+        generation=generation,
+        quarantined=len(standing.history.quarantine),
+        restored=lost,
+        loaded=loaded,
+        mended=mended,
+    )
+
+
+def _make_whole(store: Store, release: str) -> tuple[list[str], int]:
+    """Load a release, or mend it where it stands; return what was loaded and how many hashes were mended."""
+    folder = store.artifacts.release(release)
+    described = manifest.read(folder)
+    record: dict[str, Any] = store.catalog.read().releases.get(release, {})
+    if record.get("state") != VERIFIED:
+        place(store, folder, described, rate=store.settings.load_rate)
+        return [release], 0
+    what = encoding.stored(folder, store.namespace, described)
+    wrong = loading.differences(store.cluster, what, keep_going=_go_on)
+    if wrong:
+        loading.mend(store.cluster, what, wrong)
+        left = loading.differences(store.cluster, what, keep_going=_go_on)
+        if left:
             raise TryLater(
-                f"somebody else activated a release meanwhile ({answer.word})",
-                "the catalog",
-                "look at `nightshelf releases`",
+                f"values of {release} differ again right after they were written",
+                loading.told(left),
+                "look for another writer in this namespace, then run the step again",
             )
-        return Outcome(
-            history.live,
-            history.previous,
-            int(answer.details[0]),
-            len(history.quarantine),
-            restored=True,
+    return [], len(wrong)
+
+
+def _point(store: Store, standing: Standing, live: str, previous: str | None) -> int:
+    for intent in standing.history.opened:
+        # Redis has lost what would tell whether it was carried out; it counts, and it can no longer be repeated.
+        changes.settle(store, intent, Answer(history.ASSUMED))
+    record = store.catalog.read().releases[live]
+    done = changes.change(
+        store,
+        standing,
+        journal.RESTORE,
+        "restore",
+        *(live, previous or ""),
+        entry={
+            "who": store.settings.run_by,
+            "why": f"the pointer of generation {standing.history.generation} was lost",
+            "to": live,
+            "previous": previous,
+            "digest": record["digest"],
+            "partition": record["partition"],
+        },
+    )
+    if isinstance(done, Answer):
+        raise TryLater(
+            f"Redis refuses to point to {live}: {' '.join((done.word, *done.details))}",
+            "the catalog",
+            "look at `nightshelf releases`; activate another release, or run restore again",
         )
+    # Now that the lists rolled back from are no longer served, they can be barred here too.
+    changes.bar(store, standing.history)
+    return done.generation
+
+
+def _fit(standing: Standing, release: str | None) -> str | None:
+    """Return `release`, or None if its lists were quarantined."""
+    digest = standing.history.activations.get(release or "")
+    return None if digest in standing.history.quarantine else release
+
+
+def _go_on() -> None:
+    """Nothing else competes for a verified release."""

@@ -7,11 +7,10 @@ behind goes, and that a retire which dies half-way is finished by the next. File
 
 from dataclasses import dataclass
 
+from jobs.release.folder import Artifacts
 from jobs.runtime.settings import Settings
-from jobs.store import loading
-from jobs.store.catalog import VERIFIED, Catalog, Content
-from jobs.store.cluster import connected
-from schemas.manifest import RELEASE_ID
+from jobs.store import changes, removal
+from jobs.store.catalog import VERIFIED, Content
 
 
 @dataclass(frozen=True)
@@ -24,31 +23,31 @@ class Outcome:
 
 
 def run(settings: Settings) -> Outcome:
-    """Remove old releases from Redis. Raises TryLater when Redis is in the way."""
-    with connected(settings) as cluster:
-        catalog = Catalog(cluster, settings.namespace)
-        retired, removed = [], 0
-        for release in _candidates(catalog.read(), settings.keep_releases):
-            if catalog.change("begin_retire", release, settings.retire_grace_s * 1000).ok:
-                removed += loading.remove(cluster, settings.namespace, release)
-                catalog.change("finish_retire", release)
-                retired.append(release)
-        present = loading.loaded_releases(cluster, settings.namespace)
-        # Read after the scan: a release that began to load meanwhile is in the catalog by now.
-        known = catalog.read().releases
-        for orphan in sorted(r for r in present - known.keys() if RELEASE_ID.fullmatch(r)):
-            removed += loading.remove(cluster, settings.namespace, orphan)
-            retired.append(orphan)
-        return Outcome(retired, removed, sorted(known))
+    """Remove old releases from Redis: all but those the pointer names and the `keep_releases` newest besides.
+
+    Raises TryLater when Redis is in the way or has lost changes of the pointer.
+    """
+    with changes.opened(Artifacts(settings.artifacts), settings) as store:
+        standing = changes.settled(store)
+        # A pointer that went back in time does not say what edge replicas read.
+        changes.require_whole(standing)
+        removed: dict[str, int] = {}
+        for release in _candidates(standing.content, settings.keep_releases):
+            keys = removal.remove(store, release, grace_s=settings.retire_grace_s)
+            if keys is not None:
+                removed[release] = keys
+        for release, names in removal.orphans(store).items():
+            keys = removal.remove(store, release, names=names)
+            if keys is not None:
+                removed[release] = removed.get(release, 0) + keys
+        kept = sorted(store.catalog.read().releases)
+        return Outcome(sorted(removed), sum(removed.values()), kept)
 
 
 def _candidates(content: Content, keep: int) -> list[str]:
-    """Return what may go: all but the `keep` newest verified releases, and what is half loaded or half removed."""
-    pointer = content.pointer
-    referenced = {pointer.live, pointer.previous, pointer.canary} if pointer else set()
-    spare = sorted(
-        (r for r, e in content.releases.items() if e["state"] == VERIFIED and r not in referenced),
-        reverse=True,
-    )
-    unfinished = [r for r, e in content.releases.items() if e["state"] != VERIFIED]
-    return [*spare[max(0, keep - len(referenced - {None})) :], *unfinished]
+    """Return what may go: all but the `keep` newest spare releases, and what is half loaded or half removed."""
+    spare = [r for r in content.verified if r not in content.referenced]
+    barred = [r for r in spare if content.releases[r]["digest"] in content.quarantine]
+    fit = [r for r in spare if r not in barred]
+    unfinished = sorted(r for r, e in content.releases.items() if e["state"] != VERIFIED)
+    return [*unfinished, *barred, *fit[: max(0, len(fit) - keep)]]

@@ -1,31 +1,32 @@
 """Rollback: the live pointer moves back, and what it leaves is barred.
 
-In: a verified release (by default the previous one), who and why. Out: one journal entry and one compare-and-set.
+In: a verified release (by default the previous one), who and why. Out: two journal entries and one compare-and-set.
 Guarantees that the lists rolled back from are quarantined by their digest in the same script call, so they never
-come back, not under another release id and not after Redis was wiped.
+come back, not under another release id and not after Redis was wiped. Needs no file of any release.
 """
 
-import json
 from dataclasses import dataclass
 
-from jobs.activate import refuse, settle
+from jobs.activate import require_fit
 from jobs.release import journal
 from jobs.release.folder import Artifacts
-from jobs.runtime.errors import WrongUsage
+from jobs.runtime.errors import GateRefused, WrongUsage
 from jobs.runtime.settings import Settings
-from jobs.store.catalog import VERIFIED, Catalog, Content
-from jobs.store.cluster import connected
+from jobs.store import changes, refusals
+from jobs.store.catalog import Answer, Content
+from jobs.store.changes import Standing, Store
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What is live now and what was quarantined."""
+    """What is live now and what was quarantined; the last two as in jobs.activate.Outcome."""
 
     release: str
     left: str
     quarantined_digest: str
     generation: int
-    confirmed_by_redis_replica: bool
+    confirmed_by_redis_replica: bool | None
+    journal_copied: bool
 
 
 def run(
@@ -34,32 +35,46 @@ def run(
     """Go back to `to`, or to the previous release for None.
 
     Raises WrongUsage when there is nothing to go back to, with the releases that are loaded; GateRefused when the
-    target is not verified or is quarantined; TryLater when Redis is in the way or the pointer moved meanwhile.
+    target is not verified or is quarantined; TryLater when Redis is in the way, has lost changes, or the pointer
+    moved meanwhile.
     """
-    with connected(settings) as cluster:
-        catalog = Catalog(cluster, settings.namespace)
-        before = catalog.read()
-        left, target = _ends(before, to)
-        digest = before.releases[left]["digest"]
-        entry = journal.append(
-            artifacts.journal,
-            journal.ROLLBACK,
-            who=by,
-            why=reason,
-            **{"from": left},
-            to=target,
-            generation=before.generation + 1,
-            digest=digest,
-        )
-        answer = catalog.change("rollback", target, before.generation, json.dumps(entry))
-        settle(cluster, artifacts, settings, entry, answer)
-        if not answer.ok:
-            refuse(answer, target, before)
-        return Outcome(target, left, digest, int(answer.details[0]), catalog.confirm())
+    with changes.opened(artifacts, settings) as store:
+        standing = changes.settled(store)
+        changes.require_whole(standing)
+        left, target = _ends(standing.content, to)
+        try:
+            require_fit(standing, target)
+        except GateRefused as error:
+            changes.refuse(store, error, who=by, release=target)
+        return _roll(store, standing, left, target, {"who": by, "why": reason})
+
+
+def _roll(store: Store, standing: Standing, left: str, target: str, why: dict[str, str]) -> Outcome:
+    releases = standing.content.releases
+    digest = releases[left]["digest"]
+    done = changes.change(
+        store,
+        standing,
+        journal.ROLLBACK,
+        "rollback",
+        target,
+        entry={
+            **why,
+            "from": left,
+            "to": target,
+            "digest": releases[target]["digest"],
+            "partition": releases[target]["partition"],
+            "quarantined": digest,
+        },
+        with_entry=True,
+    )
+    if isinstance(done, Answer):
+        raise refusals.problem(done, target, standing.content)
+    return Outcome(target, left, digest, done.generation, done.confirmed, done.copied)
 
 
 def _ends(before: Content, to: str | None) -> tuple[str, str]:
-    loaded = ", ".join(sorted(r for r, e in before.releases.items() if e["state"] == VERIFIED))
+    loaded = ", ".join(before.verified) or "none"
     if before.pointer is None:
         raise WrongUsage("no release is live", "the catalog", "activate one, or run `restore`")
     target = to or before.pointer.previous

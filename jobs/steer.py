@@ -1,29 +1,35 @@
 """Steer a canary: a second release for a share of the users.
 
-In: a verified release and a share. Out: one journal entry and one compare-and-set a change. Guarantees that the
-canary is verified and not quarantined, that stopping it bars its lists, and that promoting it is an
-activation like any other.
+In: a verified release and a share. Out: two journal entries and one compare-and-set a change. Guarantees that the
+canary is verified, approved and not quarantined, and that promoting it is an activation like any other.
 """
 
-import json
 from dataclasses import dataclass
 
 from jobs import activate
+from jobs.activate import Approval
 from jobs.release import journal
 from jobs.release.folder import Artifacts
-from jobs.runtime.errors import WrongUsage
+from jobs.runtime.errors import GateRefused, WrongUsage
 from jobs.runtime.settings import Settings
-from jobs.store.catalog import Catalog
-from jobs.store.cluster import connected
+from jobs.store import changes, refusals
+from jobs.store.catalog import Answer
+from jobs.store.changes import Standing, Store
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """The canary and its share after the change; None and 0 when there is none."""
+    """The canary and its share after the change, None and 0 when there is none.
+
+    The last two are as in jobs.activate.Outcome.
+    """
 
     canary: str | None
     share: float
     generation: int
+    quarantined_digest: str | None = None
+    confirmed_by_redis_replica: bool | None = None
+    journal_copied: bool = True
 
 
 def start(
@@ -31,71 +37,87 @@ def start(
 ) -> Outcome:
     """Give `share` (above 0, at most 1) of the users the lists of `release`; again with another share to change it.
 
-    Raises what `nightshelf activate` raises for a release that may not be served.
+    Raises what `nightshelf activate` raises for a release that may not be served; WrongUsage for a share out of range,
+    and for a release that is live.
     """
     if not 0 < share <= 1:
         raise WrongUsage(f"a share of {share} is none", "--share", "give more than 0 and at most 1")
-    activate.require_approvable(artifacts, release, settings, activate.Approval(by, reason))
-    with connected(settings) as cluster:
-        catalog = Catalog(cluster, settings.namespace)
-        before = catalog.read()
-        if before.pointer is None:
+    with changes.opened(artifacts, settings) as store:
+        standing = changes.settled(store)
+        changes.require_whole(standing)
+        pointer = standing.content.pointer
+        if pointer is None:
             raise WrongUsage("no release is live", "the catalog", "activate one first")
-        entry = journal.append(
-            artifacts.journal,
-            journal.CANARY_START,
-            who=by,
-            why=reason,
-            to=release,
-            share=share,
-            generation=before.generation + 1,
-        )
-        answer = catalog.change("canary", release, before.generation, share)
-        activate.settle(cluster, artifacts, settings, entry, answer)
-        if answer.word == "already":
+        if pointer.live == release:
             raise WrongUsage(f"{release} is live", "--release", "a canary is another release")
-        if not answer.ok:
-            activate.refuse(answer, release, before)
-        return Outcome(release, share, int(answer.details[0]))
+        try:
+            activate.require_fit(standing, release)
+            activate.require_approved(artifacts, release, approval=Approval(by, reason))
+        except GateRefused as error:
+            changes.refuse(store, error, who=by, release=release)
+        done = changes.change(
+            store,
+            standing,
+            journal.CANARY_START,
+            "start_canary",
+            *(release, share),
+            entry={
+                "who": by,
+                "why": reason,
+                "from": pointer.canary,
+                "to": release,
+                "digest": standing.content.releases[release]["digest"],
+                "share": share,
+            },
+        )
+        if isinstance(done, Answer):
+            raise refusals.problem(done, release, standing.content)
+        return Outcome(release, share, done.generation, None, done.confirmed, done.copied)
 
 
-def stop(artifacts: Artifacts, settings: Settings, *, by: str, reason: str) -> Outcome:
-    """End the canary and bar its lists. Raises WrongUsage when there is none."""
-    with connected(settings) as cluster:
-        catalog = Catalog(cluster, settings.namespace)
-        before = catalog.read()
-        canary = _canary(before.pointer.canary if before.pointer else None)
-        entry = journal.append(
-            artifacts.journal,
+def stop(
+    artifacts: Artifacts, settings: Settings, *, by: str, reason: str, quarantine: bool = False
+) -> Outcome:
+    """End the canary; with `quarantine` bar its lists for good.
+
+    Raises WrongUsage when there is none, and when the live release has the lists that are to be barred.
+    """
+    with changes.opened(artifacts, settings) as store:
+        standing, canary = _canary(store)
+        digest = standing.content.releases[canary]["digest"]
+        done = changes.change(
+            store,
+            standing,
             journal.CANARY_STOP,
-            who=by,
-            why=reason,
-            **{"from": canary},
-            generation=before.generation + 1,
+            "stop_canary",
+            *(() if quarantine else ("",)),
+            entry={
+                "who": by,
+                "why": reason,
+                "from": canary,
+                "quarantined": digest if quarantine else None,
+            },
+            with_entry=quarantine,
         )
-        answer = catalog.change("canary", "", before.generation, 0)
-        activate.settle(cluster, artifacts, settings, entry, answer)
-        if not answer.ok:
-            activate.refuse(answer, canary, before)
-        digest = before.releases[canary]["digest"]
-        barred = journal.append(
-            artifacts.journal, journal.QUARANTINE, who=by, why=reason, release=canary, digest=digest
-        )
-        catalog.change("quarantine", digest, json.dumps(barred))
-        return Outcome(None, 0.0, int(answer.details[0]))
+        if isinstance(done, Answer):
+            raise refusals.problem(done, canary, standing.content)
+        barred = digest if quarantine else None
+        return Outcome(None, 0.0, done.generation, barred, done.confirmed, done.copied)
 
 
 def promote(artifacts: Artifacts, settings: Settings, *, by: str, reason: str) -> activate.Outcome:
-    """Make the canary the live release. Raises WrongUsage when there is none."""
-    with connected(settings) as cluster:
-        pointer = Catalog(cluster, settings.namespace).read().pointer
-    canary = _canary(pointer.canary if pointer else None)
-    return activate.run(artifacts, canary, settings, approval=activate.Approval(by, reason))
+    """Make the canary the live release. Raises WrongUsage when there is none, and what `nightshelf activate` raises."""
+    with changes.opened(artifacts, settings) as store:
+        standing, canary = _canary(store)
+        return activate.move(store, standing, canary, Approval(by, reason), journal.CANARY_PROMOTE)
 
 
-def _canary(canary: str | None) -> str:
-    if canary is None:
+def _canary(store: Store) -> tuple[Standing, str]:
+    standing = changes.settled(store)
+    changes.require_whole(standing)
+    pointer = standing.content.pointer
+    if pointer is None or pointer.canary is None:
         raise WrongUsage(
             "there is no canary", "the catalog", "start one with `nightshelf canary start`"
         )
-    return canary
+    return standing, pointer.canary

@@ -74,7 +74,7 @@ def retire() -> None:
 
 @click.command()
 def restore() -> None:
-    """Make an empty Redis Cluster whole from the journal and the release files."""
+    """Make a Redis Cluster that lost anything whole from the journal and the release files."""
     from jobs import restore as step
 
     settings, artifacts = _here()
@@ -94,12 +94,15 @@ def releases(reference_for: datetime | None, *, history: bool) -> None:
 
     settings, artifacts = _here()
     if history:
-        emit({"journal": step.history(artifacts)})
+        entries = step.history(artifacts)
+        for entry in entries:
+            print(step.in_words(entry), file=sys.stderr)
+        emit({"journal": entries})
     elif reference_for is not None:
         found = step.reference_for(artifacts, str(reference_for.date()))
         emit({"reference": found or "none"})
     else:
-        emit(step.run(settings))
+        emit(step.run(artifacts, settings))
 
 
 @click.command()
@@ -145,14 +148,15 @@ def start(release: str, share: float, by: str, reason: str) -> None:
 
 
 @canary.command()
+@click.option("--quarantine", is_flag=True, help="bar its lists for good")
 @_by
 @_reason
-def stop(by: str, reason: str) -> None:
-    """End the canary and quarantine its lists."""
+def stop(by: str, reason: str, *, quarantine: bool) -> None:
+    """End the canary; all users get the live release again."""
     from jobs import steer
 
     settings, artifacts = _here()
-    emit(steer.stop(artifacts, settings, by=by, reason=reason))
+    emit(steer.stop(artifacts, settings, by=by, reason=reason, quarantine=quarantine))
 
 
 @canary.command()
@@ -167,22 +171,26 @@ def promote(by: str, reason: str) -> None:
 
 
 @click.command()
-@_release
+@click.option("--release", help="the release id; the live release if not given")
 @click.option(
     "--sample", type=click.IntRange(min=1), default=50, show_default=True, help="hashes to compare"
 )
+@click.option("--seed", default=0, show_default=True, help="which sample")
 @click.option("--all", "everything", is_flag=True, help="compare everything")
-def audit(release: str, sample: int, *, everything: bool) -> None:
+def audit(release: str | None, sample: int, seed: int, *, everything: bool) -> None:
     """Compare what Redis holds of a release with its files; exit code 3 when anything differs."""
     from jobs import audit as step
 
     settings, artifacts = _here()
-    found = step.run(artifacts.release(release), settings, sample=None if everything else sample)
-    if found.differences:
-        told = ", ".join(f"{key} {field}" for key, field in found.differences[:20])
-        raise GateRefused(
-            f"{len(found.differences)} stored values differ from the release's files",
-            told,
-            "activate another release, retire this one and publish it again",
-        )
+    found = step.run(
+        artifacts, settings, release=release, sample=None if everything else sample, seed=seed
+    )
     emit(found)
+    if found.differing:
+        print(
+            f"error: {found.differing} stored values differ from the files of {found.release}\n"
+            f"  where: {len(found.users)} users, {len(found.books)} books, {len(found.tags)} popularity lists\n"
+            "  do: run `nightshelf restore`, which writes those of the live and the previous release anew",
+            file=sys.stderr,
+        )
+        sys.exit(GateRefused.exit_code)

@@ -8,17 +8,18 @@ import hashlib
 import json
 from typing import Any
 
-from jobs.release import inputs
+from jobs.release import inputs, seal
 from jobs.release.folder import ReleaseFolder, require
 from jobs.runtime.errors import BrokenInput
 from jobs.runtime.files import sha256, write_json
 from jobs.runtime.record import read_record
 
 _STEPS = ("extract", "train", "evaluate", "recommend")
+_OF_INPUTS = ("release", "partition", "inputs", "settings", "software", "time_ordered")
 
 
 def digests(folder: ReleaseFolder) -> dict[str, str]:
-    """Return the SHA-256 of each file the lists in Redis are made from."""
+    """Return the SHA-256 of each file the lists in Redis are made from. Raises BrokenInput when one is missing."""
     files = (folder.lists, folder.popularity, folder.similar, folder.books)
     return {path.name: sha256(require(path, "recommend")) for path in files}
 
@@ -34,38 +35,34 @@ def write(folder: ReleaseFolder, run_by: str) -> dict[str, Any]:
 
     Raises BrokenInput when a step has not finished, or when files changed after the manifest was written.
     """
-    by_file = digests(folder)
     if folder.manifest.is_file():
-        standing = read(folder)
-        if standing["files"] != by_file:
-            raise _changed(folder, standing["files"], by_file)
-        return standing
-    records = {step: read_record(folder.records, step) for step in _STEPS}
-    for step, record in records.items():
-        if record is None:
-            raise BrokenInput(
-                f"{step} has not finished", str(folder.records), f"run `nightshelf {step}` first"
-            )
+        return check(folder)
+    by_file = digests(folder)
+    records = {step: _record(folder, step) for step in _STEPS}
     begun = inputs.read(folder)
-    evaluation = json.loads(require(folder.evaluation, "evaluate").read_text("utf-8"))
     content = {
-        **{key: begun[key] for key in ("release", "partition", "inputs", "settings", "software")},
-        "time_ordered": begun["time_ordered"],
-        "data_as_of": records["extract"]["data_as_of"],  # type: ignore[index]  # checked above
-        "trained_at": records["train"]["trained_at"],  # type: ignore[index]
+        **{name: begun[name] for name in _OF_INPUTS},
+        "data_as_of": records["extract"]["data_as_of"],
+        "trained_at": records["train"]["trained_at"],
         "counts": records,
-        "metrics": evaluation,
+        "metrics": json.loads(require(folder.evaluation, "evaluate").read_text("utf-8")),
         "files": by_file,
         "digest": digest(by_file),
         "run_by": run_by,
     }
-    write_json(folder.manifest, content)
+    write_json(folder.manifest, seal.sealed(content))
     return content
 
 
 def read(folder: ReleaseFolder) -> dict[str, Any]:
-    """Return the manifest. Raises BrokenInput when there is none."""
-    content: dict[str, Any] = json.loads(require(folder.manifest, "publish").read_text("utf-8"))
+    """Return the manifest. Raises BrokenInput when there is none or it was altered."""
+    content = seal.opened(require(folder.manifest, "publish").read_bytes())
+    if content is None or content["release"] != folder.release:
+        raise BrokenInput(
+            "the manifest was altered or is that of another release",
+            str(folder.manifest),
+            "bring it back from a backup",
+        )
     return content
 
 
@@ -74,14 +71,25 @@ def check(folder: ReleaseFolder) -> dict[str, Any]:
     content = read(folder)
     by_file = digests(folder)
     if content["files"] != by_file:
-        raise _changed(folder, content["files"], by_file)
+        raise changed(
+            folder, sorted(name for name in by_file if by_file[name] != content["files"].get(name))
+        )
     return content
 
 
-def _changed(folder: ReleaseFolder, was: dict[str, str], now: dict[str, str]) -> BrokenInput:
-    names = ", ".join(sorted(name for name in was if was[name] != now.get(name)))
+def changed(folder: ReleaseFolder, names: list[str]) -> BrokenInput:
+    """Return the error about files that are not those of the manifest."""
     return BrokenInput(
-        f"{names} changed after the manifest was written",
+        f"{', '.join(names)} changed after the manifest was written",
         str(folder.root),
         "bring the file back from a backup, or remove the folder and run the day again",
     )
+
+
+def _record(folder: ReleaseFolder, step: str) -> dict[str, Any]:
+    record = read_record(folder.records, step)
+    if record is None:
+        raise BrokenInput(
+            f"{step} has not finished", str(folder.records), f"run `nightshelf {step}` first"
+        )
+    return record

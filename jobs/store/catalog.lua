@@ -1,59 +1,86 @@
 -- The catalog's state machine: KEYS[1] is the catalog hash, ARGV[1] the transition. One call is one transition, on
 -- one key, by the server's clock. Every answer is a list: "ok" or the name of a refusal, then details.
--- jobs/store/catalog.py says what each transition means.
+-- jobs/store/catalog.py says what each transition means. Each gives the same answer when it arrives twice: a client
+-- repeats a call whose answer was lost.
 
 local key = KEYS[1]
 local transition = ARGV[1]
 local time = redis.call('TIME')
 local now_ms = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 
+-- In a Redis at maxmemory a script may go on writing if its first write frees memory or needs none: everything but
+-- beginning a load must still work there, above all retiring and rolling back.
+if transition ~= 'begin_load' then redis.call('HDEL', key, '') end
+
+local INTENTS_KEPT = 1000
+
 local function get(field) return redis.call('HGET', key, field) or '' end
 local function set(field, value) redis.call('HSET', key, field, value) end
+local function generation() return tonumber(get('generation')) or 0 end
+local function quarantined(digest) return redis.call('HEXISTS', key, 'quarantine:' .. digest) == 1 end
+
 local function record(release)
   local text = redis.call('HGET', key, 'release:' .. release)
   return text and cjson.decode(text) or nil
 end
 local function keep(release, entry) set('release:' .. release, cjson.encode(entry)) end
-local function quarantined(digest) return redis.call('HEXISTS', key, 'quarantine:' .. digest) == 1 end
-local function generation() return tonumber(get('generation')) or 0 end
+
+local function names(prefix)
+  local found = {}
+  for _, field in ipairs(redis.call('HKEYS', key)) do
+    if string.sub(field, 1, #prefix) == prefix then table.insert(found, string.sub(field, #prefix + 1)) end
+  end
+  table.sort(found)
+  return found
+end
 
 local function referenced(release)
   return release == get('live') or release == get('previous') or release == get('canary')
 end
 
+-- The lease of a publisher ('loading') or of whoever removes keys ('retiring').
+local function held(entry) return (entry.lease_until_ms or 0) > now_ms end
+
 -- Releases that nothing points to any more get the time since when; those pointed to lose it.
 local function stamp_references()
-  for _, field in ipairs(redis.call('HKEYS', key)) do
-    if string.sub(field, 1, 8) == 'release:' then
-      local release = string.sub(field, 9)
-      local entry = record(release)
-      if referenced(release) then
-        entry.unreferenced_since_ms = nil
-        keep(release, entry)
-      elseif entry.unreferenced_since_ms == nil then
-        entry.unreferenced_since_ms = now_ms
-        keep(release, entry)
-      end
+  for _, release in ipairs(names('release:')) do
+    local entry = record(release)
+    if referenced(release) then
+      entry.unreferenced_since_ms = nil
+      keep(release, entry)
+    elseif entry.unreferenced_since_ms == nil then
+      entry.unreferenced_since_ms = now_ms
+      keep(release, entry)
     end
   end
 end
 
-local function point(live, previous, canary, share)
-  local entry = record(live)
-  set('generation', generation() + 1)
-  set('live', live)
-  set('live_partition', entry.partition)
-  set('previous', previous)
-  set('canary', canary)
-  set('canary_share', share)
-  set('activated_at_ms', now_ms)
+-- Every change of the pointer ends here: fields by name, the generation it was promised, the intent marked as done.
+local function point(seq, next_generation, fields)
+  for field, value in pairs(fields) do set(field, value) end
+  set('generation', next_generation)
+  set('intent:' .. seq, next_generation)
+  for _, old in ipairs(names('intent:')) do
+    if tonumber(old) <= tonumber(seq) - INTENTS_KEPT then redis.call('HDEL', key, 'intent:' .. old) end
+  end
   stamp_references()
-  return {'ok', tostring(generation())}
+  return {'ok', next_generation}
+end
+
+-- What a change of the pointer is answered before anything is looked at: it was carried out before, or was given up
+-- by a later command, or somebody else was quicker.
+local function overtaken(seq, expected, next_generation)
+  local told = get('intent:' .. seq)
+  if told == 'closed' then return {'closed'} end
+  if told ~= '' then return {'ok', told} end
+  if generation() ~= tonumber(expected) or tonumber(next_generation) <= generation() then
+    return {'generation', tostring(generation())}
+  end
+  return nil
 end
 
 -- A release may be pointed to only when it is whole, read back, and not barred.
-local function refusal(release, expected)
-  if generation() ~= tonumber(expected) then return {'generation', tostring(generation())} end
+local function unfit(release)
   local entry = record(release)
   if entry == nil or entry.state ~= 'verified' then
     return {'unverified', entry and entry.state or 'not loaded'}
@@ -62,140 +89,164 @@ local function refusal(release, expected)
   return nil
 end
 
-if transition == 'begin_load' then
-  local release, digest, partition, token, publisher, lease_ms =
-    ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], tonumber(ARGV[7])
+local transitions = {}
+
+function transitions.begin_load(release, digest, partition, token, publisher, lease_ms, shape)
   if quarantined(digest) then return {'quarantined', get('quarantine:' .. digest)} end
+  local own = record(release)
+  if own ~= nil and own.state == 'verified' then
+    if own.digest ~= digest then return {'conflict', own.digest} end
+    return {'already'}
+  end
   local dead = {}
-  for _, field in ipairs(redis.call('HKEYS', key)) do
-    if string.sub(field, 1, 8) == 'release:' then
-      local other = string.sub(field, 9)
-      local entry = record(other)
+  for _, other in ipairs(names('release:')) do
+    local entry = record(other)
+    local mine = other == release and entry.token == token
+    if held(entry) and not mine and (entry.state == 'loading' or other == release) then
+      return {'busy', other, entry.state, entry.holder, tostring(entry.since_ms), tostring(entry.lease_until_ms - now_ms)}
+    end
+    if other ~= release and entry.state ~= 'verified' and not held(entry) then
       if entry.state == 'loading' then
-        if entry.lease_until_ms > now_ms then
-          return {'busy', other, entry.publisher, tostring(entry.lease_until_ms - now_ms)}
-        end
         entry.state = 'retiring'
         keep(other, entry)
       end
-      if entry.state == 'retiring' then table.insert(dead, other) end
+      table.insert(dead, other)
     end
   end
-  local entry = record(release)
-  if entry ~= nil and entry.state == 'verified' then
-    if entry.digest ~= digest then return {'conflict', entry.digest} end
-    return {'already'}
-  end
-  keep(release, {state = 'loading', digest = digest, partition = partition, token = token,
-    publisher = publisher, lease_until_ms = now_ms + lease_ms, unreferenced_since_ms = now_ms})
+  keep(release, {state = 'loading', digest = digest, partition = partition, token = token, holder = publisher,
+    since_ms = now_ms, lease_until_ms = now_ms + tonumber(lease_ms), unreferenced_since_ms = now_ms,
+    shape = cjson.decode(shape)})
   return {'ok', unpack(dead)}
-
-elseif transition == 'renew' or transition == 'verify' then
-  local release, token, lease_ms = ARGV[2], ARGV[3], tonumber(ARGV[4])
-  local entry = record(release)
-  if entry == nil or entry.state ~= 'loading' or entry.token ~= token then return {'overtaken'} end
-  if transition == 'verify' then
-    entry.state = 'verified'
-    entry.unreferenced_since_ms = now_ms
-  else
-    entry.lease_until_ms = now_ms + lease_ms
-  end
-  keep(release, entry)
-  return {'ok'}
-
-elseif transition == 'abandon' then
-  local release, token = ARGV[2], ARGV[3]
-  local entry = record(release)
-  if entry == nil or entry.state ~= 'loading' or entry.token ~= token then return {'overtaken'} end
-  entry.state = 'retiring'
-  keep(release, entry)
-  return {'ok'}
-
-elseif transition == 'activate' then
-  local release, expected, force = ARGV[2], ARGV[3], ARGV[4] == '1'
-  local refused = refusal(release, expected)
-  if refused then return refused end
-  if get('live') == release then return {'already', tostring(generation())} end
-  if not force and get('live_partition') > record(release).partition then
-    return {'older', get('live')}
-  end
-  return point(release, get('live'), '', '0')
-
-elseif transition == 'rollback' then
-  local release, expected, why = ARGV[2], ARGV[3], ARGV[4]
-  local refused = refusal(release, expected)
-  if refused then return refused end
-  local left = get('live')
-  if left == release then return {'already', tostring(generation())} end
-  local entry = record(left)
-  if entry ~= nil then
-    if entry.digest == record(release).digest then return {'same_lists', entry.digest} end
-    set('quarantine:' .. entry.digest, why)
-  end
-  return point(release, '', '', '0')
-
-elseif transition == 'canary' then
-  local release, expected, share = ARGV[2], ARGV[3], ARGV[4]
-  if release == '' then
-    if generation() ~= tonumber(expected) then return {'generation', tostring(generation())} end
-    if get('canary') == '' then return {'no_canary'} end
-    set('generation', generation() + 1)
-    set('canary', '')
-    set('canary_share', '0')
-    stamp_references()
-    return {'ok', tostring(generation())}
-  end
-  local refused = refusal(release, expected)
-  if refused then return refused end
-  if get('live') == release then return {'already', tostring(generation())} end
-  set('generation', generation() + 1)
-  set('canary', release)
-  set('canary_share', share)
-  stamp_references()
-  return {'ok', tostring(generation())}
-
-elseif transition == 'quarantine' then
-  local digest, why = ARGV[2], ARGV[3]
-  local live, canary = record(get('live')), record(get('canary'))
-  if (live and live.digest == digest) or (canary and canary.digest == digest) then
-    return {'served'}
-  end
-  set('quarantine:' .. digest, why)
-  return {'ok'}
-
-elseif transition == 'begin_retire' then
-  local release, grace_ms = ARGV[2], tonumber(ARGV[3])
-  local entry = record(release)
-  if entry == nil then return {'not_loaded'} end
-  if entry.state == 'retiring' then return {'ok'} end
-  if referenced(release) then return {'referenced'} end
-  if entry.state == 'loading' and entry.lease_until_ms > now_ms then return {'busy'} end
-  local since = entry.unreferenced_since_ms or now_ms
-  if entry.state == 'verified' and now_ms - since < grace_ms then
-    return {'too_fresh', tostring(grace_ms - (now_ms - since))}
-  end
-  entry.state = 'retiring'
-  keep(release, entry)
-  return {'ok'}
-
-elseif transition == 'finish_retire' then
-  local entry = record(ARGV[2])
-  if entry ~= nil and entry.state ~= 'retiring' then return {'not_retiring'} end
-  redis.call('HDEL', key, 'release:' .. ARGV[2])
-  return {'ok'}
-
-elseif transition == 'restore' then
-  local live, previous, next_generation = ARGV[2], ARGV[3], tonumber(ARGV[4])
-  if get('live') ~= '' then return {'not_empty', get('live')} end
-  for _, release in ipairs({live, previous}) do
-    local entry = record(release)
-    if release ~= '' and (entry == nil or entry.state ~= 'verified') then
-      return {'unverified', release}
-    end
-    if entry ~= nil and quarantined(entry.digest) then return {'quarantined', release} end
-  end
-  set('generation', math.max(generation(), next_generation - 1))
-  return point(live, previous, '', '0')
 end
 
-return redis.error_reply('unknown transition ' .. transition)
+-- Prolongs the lease of a load or of a removal.
+function transitions.renew(release, token, lease_ms)
+  local entry = record(release)
+  if entry == nil or entry.state == 'verified' or entry.token ~= token then return {'overtaken'} end
+  entry.lease_until_ms = now_ms + tonumber(lease_ms)
+  keep(release, entry)
+  return {'ok'}
+end
+
+function transitions.verify(release, token)
+  local entry = record(release)
+  if entry == nil or entry.token ~= token or entry.state == 'retiring' then return {'overtaken'} end
+  if entry.state == 'loading' then
+    entry.state = 'verified'
+    entry.lease_until_ms = nil
+    entry.unreferenced_since_ms = now_ms
+    keep(release, entry)
+  end
+  return {'ok'}
+end
+
+function transitions.abandon(release, token)
+  local entry = record(release)
+  if entry == nil or entry.token ~= token or entry.state == 'verified' then return {'overtaken'} end
+  entry.state = 'retiring'
+  entry.lease_until_ms = nil
+  keep(release, entry)
+  return {'ok'}
+end
+
+function transitions.activate(seq, expected, next_generation, release, force)
+  local refused = overtaken(seq, expected, next_generation) or unfit(release)
+  if refused then return refused end
+  local live = get('live')
+  if live == release then return {'already'} end
+  local partition = record(release).partition
+  if force ~= '1' and get('live_partition') > partition then return {'older', live} end
+  return point(seq, next_generation, {live = release, live_partition = partition, previous = live,
+    canary = '', canary_share = '0', activated_at_ms = now_ms})
+end
+
+function transitions.rollback(seq, expected, next_generation, release, why)
+  local refused = overtaken(seq, expected, next_generation) or unfit(release)
+  if refused then return refused end
+  local left, entry = record(get('live')), record(release)
+  if left == nil then return {'no_live'} end
+  if left.digest == entry.digest then return {'same_lists', entry.digest} end
+  set('quarantine:' .. left.digest, why)
+  return point(seq, next_generation, {live = release, live_partition = entry.partition, previous = '',
+    canary = '', canary_share = '0', activated_at_ms = now_ms})
+end
+
+function transitions.start_canary(seq, expected, next_generation, release, share)
+  local refused = overtaken(seq, expected, next_generation) or unfit(release)
+  if refused then return refused end
+  if get('live') == release then return {'already'} end
+  if get('live') == '' then return {'no_live'} end
+  return point(seq, next_generation, {canary = release, canary_share = share})
+end
+
+function transitions.stop_canary(seq, expected, next_generation, why)
+  local refused = overtaken(seq, expected, next_generation)
+  if refused then return refused end
+  local entry, live = record(get('canary')), record(get('live'))
+  if entry == nil then return {'no_canary'} end
+  if why ~= '' then
+    if live ~= nil and live.digest == entry.digest then return {'same_lists', entry.digest} end
+    set('quarantine:' .. entry.digest, why)
+  end
+  return point(seq, next_generation, {canary = '', canary_share = '0'})
+end
+
+function transitions.restore(seq, expected, next_generation, live, previous)
+  local refused = overtaken(seq, expected, next_generation) or unfit(live)
+  if refused then return refused end
+  if previous ~= '' and unfit(previous) then return unfit(previous) end
+  return point(seq, next_generation, {live = live, live_partition = record(live).partition, previous = previous,
+    canary = '', canary_share = '0', activated_at_ms = now_ms})
+end
+
+-- Settles an intent whose publisher gave no outcome. From here on it is either done or can no longer be done. A
+-- catalog that lacks the generation or the release which the intent began with has lost what would tell.
+function transitions.close(seq, expected, release)
+  local told = get('intent:' .. seq)
+  if told == 'closed' then return {'closed'} end
+  if told ~= '' then return {'ok', told} end
+  if generation() < tonumber(expected) or (release ~= '' and record(release) == nil) then
+    return {'behind', tostring(generation())}
+  end
+  set('intent:' .. seq, 'closed')
+  return {'closed'}
+end
+
+function transitions.quarantine(digest, why)
+  for _, field in ipairs({'live', 'canary'}) do
+    local entry = record(get(field))
+    if entry ~= nil and entry.digest == digest then return {'served', get(field)} end
+  end
+  if not quarantined(digest) then set('quarantine:' .. digest, why) end
+  return {'ok'}
+end
+
+-- Takes the lease to remove a release's keys, also those of a release that the catalog does not know.
+function transitions.begin_retire(release, grace_ms, token, holder, lease_ms)
+  if referenced(release) then return {'referenced'} end
+  local entry = record(release) or {digest = '', partition = '', state = 'retiring'}
+  if held(entry) and entry.token ~= token then return {'busy', release, entry.state} end
+  local idle_ms = now_ms - (entry.unreferenced_since_ms or now_ms)
+  if entry.state == 'verified' and idle_ms < tonumber(grace_ms) then
+    return {'too_fresh', tostring(tonumber(grace_ms) - idle_ms)}
+  end
+  entry.state = 'retiring'
+  entry.token = token
+  entry.holder = holder
+  entry.since_ms = now_ms
+  entry.lease_until_ms = now_ms + tonumber(lease_ms)
+  keep(release, entry)
+  return {'ok'}
+end
+
+function transitions.finish_retire(release, token)
+  local entry = record(release)
+  if entry == nil then return {'ok'} end
+  if entry.state ~= 'retiring' or entry.token ~= token then return {'overtaken'} end
+  redis.call('HDEL', key, 'release:' .. release)
+  return {'ok'}
+end
+
+local carry_out = transitions[transition]
+if carry_out == nil then return redis.error_reply('unknown transition ' .. transition) end
+return carry_out(unpack(ARGV, 2))

@@ -2,20 +2,27 @@
 
 In: a connection and a namespace. Out: transitions and the catalog's content. Guarantees that every transition is one
 script call on one key, judged by the server's clock, so that two publishers, a crash between two writes or a
-message that arrives twice cannot bring about a state in between:
+message that arrives twice cannot bring about a state in between. A release's record goes through the states
 
-    begin_load   takes the publisher's lease; refused while another lease runs; names dead loads to clean up
-    renew        prolongs the lease; refused to a publisher that was overtaken
-    verify       loading -> verified, after read-back; refused to a publisher that was overtaken
-    abandon      loading -> retiring
-    activate     verified -> live, generation + 1; refuses unverified, quarantined, an older partition, an overtaken
-                 generation
-    rollback     another verified release -> live, generation + 1; quarantines the lists it leaves
-    canary       a verified release beside the live one; an empty release ends it
-    quarantine   bars lists by digest; refused for lists that are served
-    begin_retire verified -> retiring; refused for live, previous, canary, and for what was so until lately
+    (none) -> loading -> verified -> retiring -> (none)        loading -> retiring when its publisher died
+
+    begin_load    takes the publisher's lease; refused while another lease runs; names dead loads to clean up
+    renew         prolongs a lease; refused to a publisher that was overtaken
+    verify        loading -> verified, after read-back; refused to a publisher that was overtaken
+    abandon       loading -> retiring, when a load fails
+    activate      verified -> live; refuses unverified, quarantined, an older partition
+    rollback      another verified release -> live; quarantines the lists it leaves
+    start_canary  a verified release beside the live one, or another share for it
+    stop_canary   ends the canary; quarantines its lists if told why
+    restore       live and previous as the journal has them
+    close         settles an intent without outcome: it was carried out, or it can no longer be
+    quarantine    bars lists by digest; refused for lists that are served
+    begin_retire  verified -> retiring, with a lease; refused for live, previous, canary, and what was so until lately
     finish_retire forgets a retired release
-    restore      live and previous of an empty catalog, with a generation above all earlier ones
+
+activate, rollback, start_canary, stop_canary and restore change the pointer. They carry the number of their journal
+entry, the generation they expect (another one: refused) and the one they make, which must be greater; carried out
+twice they answer twice and change once.
 """
 
 import json
@@ -23,15 +30,12 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
-from redis import Redis
 from redis.cluster import RedisCluster
 
 from schemas import keys
 from schemas.pointer import Pointer, parse_pointer
 
 _SCRIPT = files("jobs.store").joinpath("catalog.lua").read_text("utf-8")
-
-_FLAGS_SINCE = 7
 
 LOADING, VERIFIED, RETIRING = "loading", "verified", "retiring"
 
@@ -41,7 +45,7 @@ class Answer:
     """What a transition said: `word` is "ok" or the name of the refusal."""
 
     word: str
-    details: tuple[str, ...]
+    details: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -51,12 +55,34 @@ class Answer:
 
 @dataclass(frozen=True)
 class Content:
-    """The whole catalog: releases by id and quarantine reasons by digest, both as the script keeps them."""
+    """The whole catalog: releases by id and quarantine entries by digest, both as the script keeps them."""
 
     generation: int
     pointer: Pointer | None
     releases: dict[str, dict[str, Any]]
     quarantine: dict[str, dict[str, Any]]
+
+    @property
+    def referenced(self) -> set[str]:
+        """The releases that the pointer names."""
+        if self.pointer is None:
+            return set()
+        named = {self.pointer.live, self.pointer.previous, self.pointer.canary}
+        return {release for release in named if release is not None}
+
+    @property
+    def verified(self) -> list[str]:
+        """The releases that can be pointed to, in the order of their ids."""
+        return sorted(r for r, entry in self.releases.items() if entry["state"] == VERIFIED)
+
+    def unfit(self, release: str) -> str | None:
+        """Return why a release cannot be pointed to, or None."""
+        entry = self.releases.get(release, {})
+        if entry.get("state") != VERIFIED:
+            return f"this release was never verified (it is {entry.get('state', 'not loaded')})"
+        if entry["digest"] in self.quarantine:
+            return f"the lists of this release are quarantined ({self.quarantine[entry['digest']].get('why')})"
+        return None
 
 
 class Catalog:
@@ -66,25 +92,17 @@ class Catalog:
         """Use `cluster` for every call; it stays the caller's to close."""
         self._cluster = cluster
         self._key = keys.catalog(namespace)
-        # Script flags exist from Redis 7 on.
-        version = self._connection().info("server")["redis_version"]
-        self._even_when_full = (
-            "#!lua flags=allow-oom\n" if int(version.split(".")[0]) >= _FLAGS_SINCE else ""
-        )
 
     def change(self, transition: str, *arguments: str | float) -> Answer:
         """Carry out one transition; the module's docstring lists them."""
-        # Loading asks for memory; everything else must also work in a full Redis, above all retiring.
-        script = _SCRIPT if transition == "begin_load" else self._even_when_full + _SCRIPT
-        raw: Any = self._cluster.eval(script, 1, self._key, transition, *arguments)
+        raw: Any = self._cluster.eval(_SCRIPT, 1, self._key, transition, *map(str, arguments))
         word, *details = (_text(part) for part in raw)
         return Answer(word, tuple(details))
 
     def read(self) -> Content:
         """Return the catalog as it stands; an empty one where there is none."""
-        fields = {
-            _text(name): _text(value) for name, value in self._cluster.hgetall(self._key).items()
-        }
+        raw: Any = self._cluster.hgetall(self._key)
+        fields = {_text(name): _text(value) for name, value in raw.items()}
         return Content(
             generation=int(fields.get(keys.GENERATION, 0)),
             pointer=parse_pointer([fields.get(name) for name in keys.POINTER_FIELDS]),
@@ -92,16 +110,17 @@ class Catalog:
             quarantine=_parsed(fields, keys.QUARANTINE_FIELD),
         )
 
-    def confirm(self, timeout_ms: int = 1000) -> bool:
-        """Wait until a Redis replica of the catalog's shard has the last change; true where there is none."""
-        connection = self._connection()
-        if int(connection.info("replication").get("connected_slaves", 0)) == 0:
-            return True
-        return int(connection.wait(1, timeout_ms)) >= 1
+    def confirm(self, timeout_ms: int = 1000) -> bool | None:
+        """Wait until a Redis replica of the catalog's shard has all changes so far.
 
-    def _connection(self) -> "Redis":
-        node = self._cluster.get_node_from_key(self._key)
-        return self._cluster.get_redis_connection(node)
+        Returns whether one confirmed in time, None where there is no Redis replica.
+        """
+        node = self._cluster.get_redis_connection(self._cluster.get_node_from_key(self._key))
+        # WAIT counts from the last command of its own connection.
+        with node.client() as connection:
+            if int(connection.info("replication")["connected_slaves"]) == 0:
+                return None
+            return int(connection.wait(1, timeout_ms)) >= 1
 
 
 def _text(value: bytes | str) -> str:

@@ -1,31 +1,47 @@
-"""Loading a release's hashes into Redis, reading them back, removing them.
+"""A release's hashes written to Redis, read back, mended.
 
 In: a connection and what Redis must hold. Out: keys in Redis, or the differences. Guarantees that nothing has an
-expiry, that reading back asks primaries and compares every byte, and that removing touches one release only.
+expiry, that reading back asks primaries, and that every byte is compared.
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from itertools import islice
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from redis.cluster import RedisCluster
+from redis.exceptions import ResponseError
 
 from jobs.runtime.progress import progress
-from jobs.store.encoding import Hash, Stored
-from schemas import keys
+from jobs.store.encoding import Stored
 
-#: Commands of one pipeline over all shards: 64 lists of 401 bytes each, about 1 MB a shard.
+#: Commands of one pipeline over all shards, each of up to 64 lists of 401 bytes.
 _PIPELINE = 100
 _FIELDS_A_COMMAND = 64
-_SCAN_COUNT = 1000
+#: With a rate limit a pipeline carries what may go in this time, so that the load is even.
+_RATE_STEP_S = 0.1
+_NAP_S = 1.0
 
 T = TypeVar("T")
 
 
+@dataclass(frozen=True)
+class Difference:
+    """What is wrong with one key: fields that are missing or hold something else, and fields too many."""
+
+    key: str
+    missing: tuple[bytes, ...]
+    extra: tuple[bytes, ...] = ()
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """All of these fields as text."""
+        return tuple(name.decode(errors="replace") for name in (*self.missing, *self.extra))
+
+
 def load(
     cluster: RedisCluster,
-    namespace: str,
     what: Stored,
     *,
     rate: int,
@@ -33,86 +49,123 @@ def load(
 ) -> None:
     """Write every hash and then the description; `rate` values a second at most, 0 for no limit.
 
-    `keep_going` is called between pipelines and raises to stop. Raises what Redis raises.
+    `keep_going` is called between pipelines, at least once a second, and raises to stop. Raises what Redis raises.
     """
+    fields, commands = _FIELDS_A_COMMAND, _PIPELINE
+    if rate:
+        fields = max(1, min(_FIELDS_A_COMMAND, int(rate * _RATE_STEP_S)))
+        commands = max(1, min(_PIPELINE, int(rate * _RATE_STEP_S) // fields))
     started, done = time.monotonic(), 0
-    fields_in_all = sum(len(fields) for fields in what.hashes.values())
-    with progress(fields_in_all, "load", "value", scaled=True) as bar:
-        for part in _parts(_commands(what.hashes)):
+    with progress(what.values, "load", "value", scaled=True) as bar:
+        for part in _parts(_commands(what.hashes, fields), commands):
             keep_going()
             with cluster.pipeline(transaction=False) as pipeline:
-                for key, fields in part:
-                    pipeline.hset(key, mapping=fields)
+                for key, items in part:
+                    pipeline.execute_command("HSET", key, *items)
                 pipeline.execute()
-            moved = sum(len(fields) for _, fields in part)
+            moved = sum(len(items) // 2 for _, items in part)
             done += moved
             bar.update(moved)
             if rate:
-                time.sleep(max(0.0, started + done / rate - time.monotonic()))
-    cluster.set(keys.meta(namespace, what.meta.release), what.meta.to_json())
+                _sleep_until(started + done / rate, keep_going)
+    keep_going()
+    cluster.set(what.meta_key, what.meta.to_json())
 
 
-def differences(cluster: RedisCluster, namespace: str, what: Stored) -> list[tuple[str, str]]:
-    """Return (key, field) of everything in Redis that is not byte for byte what it must be."""
-    wrong: list[tuple[str, str]] = []
-    release = what.meta.release
-    if cluster.get(keys.meta(namespace, release)) != what.meta.to_json().encode():
-        wrong.append((keys.meta(namespace, release), ""))
+def differences(
+    cluster: RedisCluster, what: Stored, *, keep_going: Callable[[], None]
+) -> list[Difference]:
+    """Return everything in Redis that is not byte for byte what it must be."""
+    wrong: list[Difference] = []
+    if _value(cluster, what.meta_key) != what.meta.to_json().encode():
+        wrong.append(Difference(what.meta_key, (b"",)))
     with progress(len(what.hashes), "read back", "hash") as bar:
-        for part in _parts(what.hashes.items()):
+        for part in _parts(what.hashes.items(), _PIPELINE):
+            keep_going()
             with cluster.pipeline(transaction=False) as pipeline:
                 for key, _ in part:
                     pipeline.hgetall(key)
-                answers = pipeline.execute()
-            for (key, fields), found in zip(part, answers, strict=True):
-                wrong.extend((key, field) for field in _different(fields, found))
+                answers = pipeline.execute(raise_on_error=False)
+            for (key, fields), answer in zip(part, answers, strict=True):
+                found = _hash(answer)
+                # One comparison for the common case: nothing differs.
+                if found != fields:
+                    wrong.append(_difference(key, fields, found))
             bar.update(len(part))
     return wrong
 
 
-def remove(cluster: RedisCluster, namespace: str, release: str) -> int:
-    """Remove every key of a release and return how many there were."""
-    removed = 0
-    pattern = f"{keys.release_prefix(namespace, release)}*"
-    # SCAN asks every primary; a release has a few thousand keys, so this is quick.
-    for part in _parts(cluster.scan_iter(match=pattern, count=_SCAN_COUNT)):
+def mend(cluster: RedisCluster, what: Stored, wrong: list[Difference]) -> None:
+    """Write anew what `differences` found and remove what should not be there."""
+    for part in _parts(wrong, _PIPELINE):
         with cluster.pipeline(transaction=False) as pipeline:
-            for key in part:
-                pipeline.unlink(key)
-            removed += sum(pipeline.execute())
-    return removed
+            for difference in part:
+                key, fields = difference.key, what.hashes.get(difference.key)
+                if fields is None:
+                    pipeline.set(key, what.meta.to_json())
+                    continue
+                if len(difference.missing) == len(fields):
+                    pipeline.delete(key)  # it may be no hash at all
+                for some in _parts(difference.missing, _FIELDS_A_COMMAND):
+                    pipeline.hset(key, mapping={name: fields[name] for name in some})
+                for some in _parts(difference.extra, _FIELDS_A_COMMAND):
+                    pipeline.hdel(key, *some)
+            pipeline.execute()
 
 
-def loaded_releases(cluster: RedisCluster, namespace: str) -> set[str]:
-    """Return the releases of which any key is in Redis, whatever the catalog says."""
-    prefix = f"{namespace}:"
-    found = (
-        key.decode().removeprefix(prefix).split(":", 1)
-        for key in cluster.scan_iter(match=f"{prefix}*:*", count=_SCAN_COUNT)
-    )
-    return {parts[0] for parts in found if len(parts) > 1}
+def told(wrong: list[Difference], shown: int = 5) -> str:
+    """Return a few of the differences in words."""
+    names = [
+        f"{difference.key} {field}".strip() for difference in wrong for field in difference.fields
+    ]
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return ", ".join(names[:shown]) + more
 
 
-def _different(expected: Hash, found: dict[bytes, bytes]) -> list[str]:
-    # One comparison for the common case: nothing differs.
-    as_text = {field.decode(): value for field, value in found.items()}
-    if as_text == expected:
-        return []
-    return sorted(
-        field
-        for field in expected.keys() | as_text.keys()
-        if expected.get(field) != as_text.get(field)
-    )
+def _value(cluster: RedisCluster, key: str) -> Any:
+    try:
+        return cluster.get(key)
+    except ResponseError as error:
+        _require_wrong_type(error)
+        return None
 
 
-def _commands(hashes: dict[str, dict[str, bytes]]) -> Iterator[tuple[str, dict[str, bytes]]]:
-    for key, fields in hashes.items():
-        items = iter(fields.items())
-        while some := dict(islice(items, _FIELDS_A_COMMAND)):
-            yield key, some
+def _hash(answer: Any) -> Mapping[bytes, bytes]:
+    if isinstance(answer, Exception):
+        _require_wrong_type(answer)
+        return {}
+    found: Mapping[bytes, bytes] = answer
+    return found
 
 
-def _parts(items: Iterable[T]) -> Iterator[list[T]]:
+def _require_wrong_type(error: Exception) -> None:
+    """Return for a key of another type, which counts as absent; raise any other error."""
+    if "WRONGTYPE" not in str(error):
+        raise error
+
+
+def _difference(
+    key: str, expected: Mapping[bytes, bytes], found: Mapping[bytes, bytes]
+) -> Difference:
+    missing = sorted(name for name, value in expected.items() if found.get(name) != value)
+    return Difference(key, tuple(missing), tuple(sorted(found.keys() - expected.keys())))
+
+
+def _commands(
+    hashes: Mapping[str, Mapping[bytes, bytes]], fields: int
+) -> Iterator[tuple[str, list[bytes]]]:
+    for key, content in hashes.items():
+        for some in _parts(content.items(), fields):
+            yield key, [part for pair in some for part in pair]
+
+
+def _sleep_until(moment: float, keep_going: Callable[[], None]) -> None:
+    while (left := moment - time.monotonic()) > 0:
+        time.sleep(min(left, _NAP_S))
+        keep_going()
+
+
+def _parts(items: Iterable[T], size: int) -> Iterator[list[T]]:
     iterator = iter(items)
-    while part := list(islice(iterator, _PIPELINE)):
+    while part := list(islice(iterator, size)):
         yield part

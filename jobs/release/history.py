@@ -1,0 +1,87 @@
+"""What the journal adds up to: what was live and before it, what is barred, what is still open.
+
+In: the journal's entries. Out: a `History`. Guarantees that it follows from the entries alone, so that it can be told
+even when Redis has lost everything.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from jobs.release import journal
+from schemas.manifest import partition_of
+
+#: An outcome that counts as done: Redis had lost what would have told whether it was.
+ASSUMED = "assumed"
+_DONE = frozenset({journal.OK, ASSUMED})
+
+_ACTIVATIONS = frozenset({journal.ACTIVATE, journal.CANARY_PROMOTE})
+_MOVES = _ACTIVATIONS | {journal.ROLLBACK, journal.RESTORE}
+
+
+@dataclass(frozen=True)
+class History:
+    """The journal's sum.
+
+    `generation` is the greatest ever used or tried, `settled_generation` the greatest that an outcome calls done.
+    `quarantine` maps digests of lists to the entry that barred them, `activations` releases that went live to the
+    digest of their lists, in the order of their last activation. `opened` are intents without an outcome; they count
+    as done for live, previous and quarantine, and not for activations.
+    """
+
+    live: str | None = None
+    previous: str | None = None
+    generation: int = 0
+    settled_generation: int = 0
+    quarantine: dict[str, dict[str, Any]] = field(default_factory=dict)
+    activations: dict[str, str] = field(default_factory=dict)
+    opened: tuple[dict[str, Any], ...] = ()
+
+
+def fold(entries: list[dict[str, Any]]) -> History:
+    """Return what the entries add up to."""
+    results: dict[int, str] = {}
+    for entry in entries:
+        if entry["action"] == journal.OUTCOME:
+            # The first counts: whoever was given up while it was held up learns so and writes it down once more.
+            results.setdefault(entry["of"], entry["result"])
+    intents = [e for e in entries if e["action"] in journal.INTENTS]
+    counted = [e for e in intents if results.get(e["seq"], ASSUMED) in _DONE]
+    settled = [e for e in counted if e["seq"] in results]
+    live = previous = None
+    served = ""
+    for move in counted:
+        if move["action"] in _MOVES:
+            previous = live if move["action"] in _ACTIVATIONS else move.get("previous")
+            live, served = move["to"], move["digest"]
+    barred = {e["quarantined"]: e for e in counted if e.get("quarantined")}
+    if served in barred and barred[served]["seq"] not in results:
+        # Redis does not bar what it serves; this intent's publisher died before it was told so.
+        del barred[served]
+    activations: dict[str, str] = {}
+    for move in settled:
+        if move["action"] in _ACTIVATIONS:
+            activations.pop(move["to"], None)
+            activations[move["to"]] = move["digest"]
+    return History(
+        live=live,
+        previous=previous,
+        generation=max((e.get("generation", 0) for e in intents), default=0),
+        settled_generation=max((e.get("generation", 0) for e in settled), default=0),
+        quarantine=barred,
+        activations=activations,
+        opened=tuple(e for e in intents if e["seq"] not in results),
+    )
+
+
+def reference_for(history: History, partition: str) -> str | None:
+    """Return the newest activated release of a partition strictly before `partition`, or None.
+
+    Of several of one partition it is the one activated last. Releases whose lists were barred do not count.
+    """
+    fit = [
+        release
+        for release, digest in history.activations.items()
+        if partition_of(release) < partition and digest not in history.quarantine
+    ]
+    # max keeps the first of equals, so the order is turned.
+    return max(reversed(fit), key=partition_of, default=None)

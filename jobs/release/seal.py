@@ -1,0 +1,31 @@
+"""A digest that a JSON document carries of itself, so that an altered byte is found when it is read.
+
+In: a mapping. Out: the mapping with its digest, or whether the digest still fits. Guarantees nothing against
+somebody who also computes the digest anew: it is there for disks, not for enemies.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+CHECK = "check"
+
+
+def sealed(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `content` with its digest."""
+    return {**content, CHECK: _digest(content)}
+
+
+def opened(text: bytes) -> dict[str, Any] | None:
+    """Return the content without its digest, or None when it was altered."""
+    try:
+        content = json.loads(text)
+        intact = content.pop(CHECK) == _digest(content)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return content if intact else None
+
+
+def _digest(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,193 @@
+"""Changes of the pointer: the journal, then Redis, then the journal.
+
+In: an open store and what to change. Out: the change, or a refusal that is written down. Guarantees that a crash at any
+place leaves a state that the next command settles: an intent without an outcome is looked up in the catalog by its
+number, and either it was carried out there, or from then on it can no longer be.
+"""
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from redis.cluster import RedisCluster
+from redis.exceptions import RedisError
+
+from jobs.release import history, journal
+from jobs.release.folder import Artifacts
+from jobs.release.history import History
+from jobs.runtime.errors import NightshelfError, TryLater
+from jobs.runtime.settings import Settings
+from jobs.store import journal_copy
+from jobs.store.catalog import Answer, Catalog, Content
+from jobs.store.cluster import connected
+
+#: How long another command's intent may stand open before it is taken for dead. A change takes milliseconds.
+PATIENCE_S = 2.0
+_POLL_S = 0.05
+
+
+@dataclass(frozen=True)
+class Store:
+    """An open connection, the catalog on it, the journal beside it."""
+
+    cluster: RedisCluster
+    catalog: Catalog
+    artifacts: Artifacts
+    settings: Settings
+
+    @property
+    def namespace(self) -> str:
+        """What every key starts with."""
+        return self.settings.namespace
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What Redis and the journal say when a command begins."""
+
+    content: Content
+    history: History
+
+    @property
+    def behind(self) -> bool:
+        """Whether Redis has lost a change that the journal has: it was wiped, or failed over too early."""
+        return bool(self.history.opened) or (
+            self.content.generation < self.history.settled_generation
+        )
+
+
+@dataclass(frozen=True)
+class Change:
+    """A change that took place.
+
+    `confirmed` says whether a Redis replica has it (None: there is none), `copied` whether the journal's copy in
+    Redis has it; the next command makes good what is missing.
+    """
+
+    generation: int
+    confirmed: bool | None
+    copied: bool
+
+
+@contextmanager
+def opened(artifacts: Artifacts, settings: Settings) -> Iterator[Store]:
+    """Give an open store. Raises TryLater and WrongUsage as `jobs.store.cluster.connected`."""
+    with connected(settings) as cluster:
+        yield Store(cluster, Catalog(cluster, settings.namespace), artifacts, settings)
+
+
+def settled(store: Store) -> Standing:
+    """Return how things stand, after settling open intents and carrying missing quarantines to Redis."""
+    past = history.fold(journal.read(store.artifacts.journal))
+    deadline = time.monotonic() + PATIENCE_S
+    while past.opened and time.monotonic() < deadline:
+        time.sleep(_POLL_S)
+        past = history.fold(journal.read(store.artifacts.journal))
+    for intent in past.opened:
+        _close(store, intent)
+    past = history.fold(journal.read(store.artifacts.journal))
+    bar(store, past)
+    copy(store)
+    return Standing(store.catalog.read(), past)
+
+
+def _close(store: Store, intent: dict[str, Any]) -> None:
+    if intent["action"] == journal.QUARANTINE:
+        told = store.catalog.change("quarantine", intent["quarantined"], json.dumps(intent))
+    else:
+        told = store.catalog.change(
+            "close", intent["seq"], intent["expected"], intent.get("to") or ""
+        )
+    if told.word != "behind":
+        settle(store, intent, told)
+
+
+def bar(store: Store, past: History) -> None:
+    """Quarantine in Redis what the journal bars and the catalog does not know of."""
+    known = store.catalog.read().quarantine
+    for digest, entry in past.quarantine.items():
+        if digest not in known:
+            store.catalog.change("quarantine", digest, json.dumps(entry))
+
+
+def copy(store: Store) -> bool:
+    """Bring the journal's copy in Redis up to date; say whether that worked."""
+    try:
+        journal_copy.bring_up_to_date(store.cluster, store.namespace, store.artifacts.journal)
+    except RedisError:
+        # The durable journal has it all; a full Redis must not fail a rollback that took place.
+        return False
+    return True
+
+
+def require_whole(standing: Standing) -> None:
+    """Raise TryLater when Redis has lost changes of the pointer."""
+    if standing.behind:
+        raise TryLater(
+            f"Redis has lost changes of the pointer: its generation is {standing.content.generation}, "
+            f"the journal's {standing.history.generation}",
+            "the catalog",
+            "run `nightshelf restore`, then this step again",
+        )
+
+
+def bar_now(store: Store, entry: dict[str, Any]) -> bool:
+    """Carry out a quarantine that stands in the journal; say whether the lists are barred (served ones are not)."""
+    answer = store.catalog.change("quarantine", entry["quarantined"], json.dumps(entry))
+    _outcome(store, entry, answer)
+    copy(store)
+    return answer.ok
+
+
+def change(
+    store: Store,
+    standing: Standing,
+    action: str,
+    transition: str,
+    *arguments: str | float,
+    entry: dict[str, Any],
+    with_entry: bool = False,
+) -> Change | Answer:
+    """Write the intent, carry out `transition`, write the outcome. Return the change, or Redis's refusal.
+
+    `entry` is what the journal keeps beside the generation; `with_entry` makes it the transition's last argument.
+    Raises TryLater when the disk is full or Redis is in the way.
+    """
+    expected = standing.content.generation
+    following = max(expected, standing.history.generation) + 1
+    intent = journal.append(
+        store.artifacts.journal, action, generation=following, expected=expected, **entry
+    )
+    why = (json.dumps(intent),) if with_entry else ()
+    answer = store.catalog.change(transition, intent["seq"], expected, following, *arguments, *why)
+    _outcome(store, intent, answer)
+    if not answer.ok:
+        copy(store)
+        return answer
+    try:
+        confirmed = store.catalog.confirm()
+    except RedisError:
+        confirmed = False
+    return Change(following, confirmed, copy(store))
+
+
+def _outcome(store: Store, intent: dict[str, Any], answer: Answer, **more: Any) -> None:
+    result = journal.OK if answer.ok else " ".join((answer.word, *answer.details))
+    journal.append(
+        store.artifacts.journal, journal.OUTCOME, of=intent["seq"], result=result, **more
+    )
+
+
+def settle(store: Store, intent: dict[str, Any], answer: Answer) -> None:
+    """Write down how another command's intent ended."""
+    _outcome(store, intent, answer, settled_by=store.settings.run_by)
+
+
+def refuse(store: Store, error: NightshelfError, *, who: str, release: str | None) -> NoReturn:
+    """Write a refusal down and raise it."""
+    journal.append(store.artifacts.journal, journal.REFUSAL, who=who, why=error.what, to=release)
+    copy(store)
+    raise error

@@ -1,0 +1,100 @@
+"""A lease: the right to load or to remove a release's keys for a while, prolonged while the work goes on.
+
+In: a connection, the catalog, a duration. Out: a `Lease` whose token the catalog knows, and for every key the time on
+its own node up to which a removal under this lease may be carried out. Guarantees that a removal which was held up
+(a frozen process, a repeated message) does nothing once the lease may be somebody else's. A late write needs no
+such guard: the values of a release never differ.
+"""
+
+import os
+import secrets
+import socket
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from redis.cluster import RedisCluster
+
+from jobs.runtime.errors import TryLater
+from jobs.store.catalog import Catalog
+
+_MS_PER_S = 1000
+_US_PER_MS = 1000
+#: A lease is prolonged when a third of it is over.
+_PARTS = 3
+
+#: Removes a key if the time on its node is before ARGV[1].
+_UNLINK_IN_TIME = """
+local time = redis.call('TIME')
+if time[1] * 1000 + math.floor(time[2] / 1000) >= tonumber(ARGV[1]) then return -1 end
+return redis.call('UNLINK', KEYS[1])
+"""
+_LATE = -1
+_PIPELINE = 500
+
+
+@dataclass
+class Lease:
+    """A lease on one release; `begin` and `renew` ask every primary for its time before the catalog counts."""
+
+    cluster: RedisCluster
+    catalog: Catalog
+    release: str
+    duration_s: int
+    token: str = field(default_factory=lambda: secrets.token_hex(8))
+    begun_at: float = 0.0
+    deadlines_ms: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def duration_ms(self) -> int:
+        """The duration in milliseconds."""
+        return self.duration_s * _MS_PER_S
+
+    def begin(self) -> None:
+        """Note when the lease begins, by the clock of every primary; call it before the catalog is asked."""
+        self.begun_at = time.monotonic()
+        # Clocks of the nodes may differ at will: each is only compared with itself.
+        times: Any = self.cluster.time(target_nodes=RedisCluster.PRIMARIES)
+        self.deadlines_ms = {
+            node: seconds * _MS_PER_S + microseconds // _US_PER_MS + self.duration_ms
+            for node, (seconds, microseconds) in times.items()
+        }
+
+    def renew(self) -> None:
+        """Prolong the lease if a third of it is over. Raises TryLater when somebody else has taken over."""
+        if time.monotonic() - self.begun_at < self.duration_s / _PARTS:
+            return
+        self.begin()
+        if not self.catalog.change("renew", self.release, self.token, self.duration_ms).ok:
+            raise self.overtaken()
+
+    def unlink(self, names: list[str]) -> int:
+        """Remove keys and return how many there were. Raises TryLater when the lease ran out meanwhile."""
+        removed = 0
+        for start in range(0, len(names), _PIPELINE):
+            self.renew()
+            with self.cluster.pipeline(transaction=False) as pipeline:
+                for name in names[start : start + _PIPELINE]:
+                    node = self.cluster.get_node_from_key(name)
+                    # `eval` itself is missing in redis-py's cluster pipeline.
+                    pipeline.execute_command(
+                        "EVAL", _UNLINK_IN_TIME, 1, name, self.deadlines_ms.get(node.name, 0)
+                    )
+                answers = pipeline.execute()
+            if _LATE in answers:
+                raise self.overtaken()
+            removed += sum(answers)
+        return removed
+
+    def overtaken(self) -> TryLater:
+        """Return the error of one whose lease is over."""
+        return TryLater(
+            "this command was held up for so long that another one may have taken over",
+            f"release {self.release}, lease of {self.duration_s} s",
+            "look at `nightshelf releases`, then run the step again",
+        )
+
+
+def this_process(run_by: str) -> str:
+    """Return who holds a lease, for others to read."""
+    return f"{run_by} ({socket.gethostname()}, pid {os.getpid()})"
