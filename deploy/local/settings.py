@@ -28,7 +28,6 @@ class LocalSettings:
     local_redis_primaries: int = 3
     local_redis_replicas: int = 0
     local_folder: Path = ROOT / ".run"
-    local_nginx: bool = True
 
     @property
     def redis_ports(self) -> list[int]:
@@ -43,8 +42,9 @@ class LocalSettings:
 
     @property
     def edge_ports(self) -> list[int]:
-        """Ports of the edge replicas."""
-        return [self.local_edge_port + index for index in range(self.local_edges)]
+        """Ports of the edge replicas; the first answers at the port that people use."""
+        others = [self.local_edge_port + index for index in range(self.local_edges - 1)]
+        return [self.local_port, *others]
 
     @property
     def socket(self) -> Path:

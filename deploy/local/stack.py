@@ -1,11 +1,10 @@
-"""The local stack: a Redis Cluster, edge replicas and, where it is installed, NGINX in front, on loopback.
+"""The local stack: a Redis Cluster and edge replicas on loopback.
 
 In: `python -m deploy.local.stack up|down|status|reload` and variables with the prefix `NIGHTSHELF_LOCAL_`. Out:
 running processes under one process manager. Guarantees that `up` returns when all of them answer, that a
 second `up` changes nothing, and that `down` stops what `up` started and nothing else.
 """
 
-import shutil
 import socket
 import sys
 import time
@@ -33,14 +32,8 @@ def redis_addresses(settings: LocalSettings) -> str:
 
 
 def address(settings: LocalSettings) -> str:
-    """Return the URL at which people reach the edge: NGINX, or a replica where there is none."""
-    port = settings.local_port if has_nginx(settings) else settings.edge_ports[0]
-    return f"http://{HOST}:{port}"
-
-
-def has_nginx(settings: LocalSettings) -> bool:
-    """Say whether NGINX stands in front: it is wanted and installed."""
-    return settings.local_nginx and _nginx() is not None
+    """Return the URL at which people reach the edge."""
+    return f"http://{HOST}:{settings.edge_ports[0]}"
 
 
 def programs(settings: LocalSettings) -> list[Program]:
@@ -83,7 +76,7 @@ def up_redis(settings: LocalSettings) -> None:
 
 
 def up_edge(settings: LocalSettings) -> None:
-    """Start the edge replicas and NGINX; wait until each edge replica is ready to answer.
+    """Start the edge replicas; wait until each edge replica is ready to answer.
 
     A replica is ready once a release is live. Raises SupervisionProblem when one is not within 30 s.
     """
@@ -124,10 +117,6 @@ def _run(settings: LocalSettings, prefix: str) -> None:
     supervision.run(names, settings.local_folder, settings.socket)
 
 
-def _nginx() -> str | None:
-    return shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
-
-
 def _ready(url: str) -> bool:
     try:
         with urllib.request.urlopen(url, timeout=1) as answer:  # noqa: S310  # our own loopback URL
@@ -138,8 +127,8 @@ def _ready(url: str) -> bool:
 
 def _require_free_ports(settings: LocalSettings) -> None:
     wanted = {
-        "NIGHTSHELF_LOCAL_PORT": [settings.local_port] if has_nginx(settings) else [],
-        "NIGHTSHELF_LOCAL_EDGE_PORT": settings.edge_ports,
+        "NIGHTSHELF_LOCAL_PORT": settings.edge_ports[:1],
+        "NIGHTSHELF_LOCAL_EDGE_PORT": settings.edge_ports[1:],
         "NIGHTSHELF_LOCAL_REDIS_PORT": [
             port + offset for port in settings.redis_ports for offset in (0, 10_000)
         ],

@@ -1,4 +1,4 @@
-"""Commands that bring data in: replay, extract."""
+"""Commands that bring data in: fetch, replay, synthesize, extract."""
 
 from datetime import date, datetime
 from pathlib import Path
@@ -19,6 +19,31 @@ def _partition(_context: click.Context, _parameter: click.Parameter, value: date
 
 def _date(_context: click.Context, _parameter: click.Parameter, value: datetime) -> date:
     return value.date()
+
+
+@click.command()
+@click.option(
+    "--from", "source", help="a URL of a zip, or a folder; upstream's release if not given"
+)
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="the new folder")
+def fetch(source: str | None, out: Path) -> None:
+    """Fetch a Goodbooks release, resuming a download that broke off."""
+    from jobs import fetch as step
+
+    emit(step.run(source or step.UPSTREAM, out))
+
+
+@click.command()
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="the new folder")
+@click.option("--users", type=click.IntRange(min=1), default=1000, show_default=True)
+@click.option("--books", type=click.IntRange(min=1), default=500, show_default=True)
+@click.option("--ratings", type=click.IntRange(min=1), default=50_000, show_default=True)
+@click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True)
+def synthesize(out: Path, users: int, books: int, ratings: int, seed: int) -> None:
+    """Make a Goodbooks folder in which there is something to find."""
+    from jobs import synthesize as step
+
+    emit(step.run(out, users=users, books=books, ratings=ratings, seed=seed))
 
 
 @click.command()

@@ -1,0 +1,194 @@
+"""Fetch: upstream's release, or a folder, as a Goodbooks folder of our own.
+
+In: the URL of a zip, or a folder. Out: a folder with the Goodbooks files. Guarantees whole files or none: a download
+that broke off is taken up where it ended if the server's file is still the same, the zip's checksums are
+verified, and the folder appears under its name only when every file was read as a Goodbooks file.
+"""
+
+import json
+import shutil
+import tempfile
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import requests
+
+from jobs.runtime.errors import BrokenInput, TryLater, WrongUsage
+from jobs.runtime.files import write_json
+from jobs.runtime.progress import progress
+from jobs.source import goodbooks
+
+UPSTREAM = "https://github.com/zygmuntz/goodbooks-10k/releases/download/v1.0/goodbooks-10k.zip"
+
+_CHUNK_BYTES = 1 << 18
+_CONNECT_TIMEOUT_S, _READ_TIMEOUT_S = 10, 60
+_ATTEMPTS = 5
+_PARTIAL, _UNSATISFIABLE, _SERVER_ERRORS = 206, 416, 500
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What was fetched; `resumed_bytes` were there from an earlier attempt."""
+
+    folder: str
+    edition: str
+    files: list[str]
+    downloaded_bytes: int
+    resumed_bytes: int
+    reused: bool
+
+
+def run(source: str, out: Path) -> Outcome:
+    """Fetch `source`, a URL or a folder, into the new folder `out`.
+
+    A folder that is there already and whole is kept. Raises WrongUsage when `out` is something else, BrokenInput when
+    what came is no Goodbooks data, TryLater when the network gave up; the part then stays for the next attempt.
+    """
+    if out.exists():
+        if not out.is_dir() or not any(out.iterdir()):
+            raise WrongUsage(
+                "the target exists and is no Goodbooks folder",
+                str(out),
+                "name a new folder with --out",
+            )
+        return _outcome(out, 0, 0, reused=True)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    downloaded = resumed = 0
+    with tempfile.TemporaryDirectory(prefix=".fetch-", dir=out.parent) as temporary:
+        new = Path(temporary) / "folder"
+        if urlsplit(source).scheme in {"http", "https"}:
+            archive = out.parent / f".{out.name}.zip.part"
+            downloaded, resumed = download(source, archive)
+            _unpack(archive, new)
+            archive.unlink()
+            _note(archive).unlink(missing_ok=True)
+        else:
+            _copy(Path(source), new)
+        _read_through(new)
+        new.rename(out)
+    return _outcome(out, downloaded, resumed, reused=False)
+
+
+def download(url: str, target: Path) -> tuple[int, int]:
+    """Download `url` to `target`, continuing what an earlier attempt left there; return (new, resumed) bytes.
+
+    Beside the target stands a note with the server's ETag or Last-Modified: a part is continued only under the same
+    (If-Range, RFC 9110, 13.1.5). Raises TryLater or BrokenInput.
+    """
+    started_with = target.stat().st_size if target.is_file() else 0
+    problem = ""
+    for _ in range(_ATTEMPTS):
+        try:
+            total = _attempt(url, target)
+        except (
+            requests.ConnectionError,
+            requests.Timeout,
+            requests.exceptions.ChunkedEncodingError,
+        ) as error:
+            problem = str(error)
+            continue
+        size = target.stat().st_size
+        if total is None or size == total:
+            return size - min(started_with, size), min(started_with, size)
+        problem = f"{size} of {total} bytes came"
+    raise TryLater(
+        f"the download broke off {_ATTEMPTS} times: {problem}",
+        url,
+        "run fetch again; it goes on where it ended",
+    )
+
+
+def _attempt(url: str, target: Path) -> int | None:
+    """Make one request and return the whole file's size if the server told it."""
+    have = target.stat().st_size if target.is_file() else 0
+    mark = _mark(target) if have else None
+    # What is counted and continued are the file's own bytes.
+    headers = {"Accept-Encoding": "identity"}
+    if mark:
+        headers |= {"Range": f"bytes={have}-", "If-Range": mark}
+    timeout = (_CONNECT_TIMEOUT_S, _READ_TIMEOUT_S)
+    with requests.get(url, headers=headers, stream=True, timeout=timeout) as answer:
+        if answer.status_code == _UNSATISFIABLE:
+            if answer.headers.get("Content-Range") == f"bytes */{have}":
+                return have
+            target.unlink()
+            raise requests.ConnectionError("the server's file has changed")
+        if answer.status_code >= _SERVER_ERRORS:
+            raise requests.ConnectionError(f"HTTP {answer.status_code}")
+        if not answer.ok:
+            raise BrokenInput(
+                f"the server says HTTP {answer.status_code} {answer.reason}", url, "check the URL"
+            )
+        continued = answer.status_code == _PARTIAL
+        start = have if continued else 0
+        length = answer.headers.get("Content-Length")
+        total = start + int(length) if length else None
+        write_json(_note(target), {"mark": _validator(answer)})
+        with (
+            target.open("ab" if continued else "wb") as file,
+            progress(total, "fetch", "B", scaled=True) as bar,
+        ):
+            bar.update(start)
+            for chunk in answer.iter_content(_CHUNK_BYTES):
+                file.write(chunk)
+                bar.update(len(chunk))
+        return total
+
+
+def _validator(answer: requests.Response) -> str | None:
+    tag = answer.headers.get("ETag", "")
+    # A weak tag does not promise the same bytes.
+    return tag if tag and not tag.startswith("W/") else answer.headers.get("Last-Modified")
+
+
+def _note(target: Path) -> Path:
+    return target.with_name(f"{target.name}.json")
+
+
+def _mark(target: Path) -> str | None:
+    note = _note(target)
+    mark: str | None = json.loads(note.read_text("utf-8"))["mark"] if note.is_file() else None
+    return mark
+
+
+def _unpack(archive: Path, new: Path) -> None:
+    """Take the Goodbooks files out of a zip, whatever folder they are in."""
+    new.mkdir()
+    wanted = {goodbooks.RATINGS, goodbooks.BOOKS, *goodbooks.OPTIONAL}
+    try:
+        with zipfile.ZipFile(archive) as packed:
+            for entry in packed.infolist():
+                name = Path(entry.filename).name
+                if name in wanted and "samples" not in Path(entry.filename).parts:
+                    with packed.open(entry) as source, (new / name).open("wb") as file:
+                        shutil.copyfileobj(source, file)
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        archive.unlink()
+        raise BrokenInput(
+            f"the download is no whole zip: {error}",
+            str(archive),
+            "run fetch again; it begins anew",
+        ) from error
+
+
+def _copy(source: Path, new: Path) -> None:
+    found = goodbooks.find(source)
+    new.mkdir()
+    for path in (found.ratings, found.books, *found.others):
+        shutil.copyfile(path, new / path.name)
+
+
+def _read_through(folder: Path) -> None:
+    found = goodbooks.find(folder)
+    goodbooks.read_ratings(found)
+    for path in (found.books, *found.others):
+        goodbooks.read(path, ())
+
+
+def _outcome(folder: Path, downloaded: int, resumed: int, *, reused: bool) -> Outcome:
+    found = goodbooks.find(folder)
+    names = [path.name for path in (found.ratings, found.books, *found.others)]
+    return Outcome(str(folder), found.edition, names, downloaded, resumed, reused)
