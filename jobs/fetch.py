@@ -83,11 +83,7 @@ def download(url: str, target: Path) -> tuple[int, int]:
     for _ in range(_ATTEMPTS):
         try:
             total = _attempt(url, target)
-        except (
-            requests.ConnectionError,
-            requests.Timeout,
-            requests.exceptions.ChunkedEncodingError,
-        ) as error:
+        except (requests.ConnectionError, requests.Timeout, urllib3.exceptions.HTTPError) as error:
             problem = str(error)
             continue
         size = target.stat().st_size
@@ -132,7 +128,8 @@ def _attempt(url: str, target: Path) -> int | None:
             progress(total, "fetch", "B", scaled=True) as bar,
         ):
             bar.update(start)
-            for chunk in answer.iter_content(_CHUNK_BYTES):
+            # read1 gives what has come: nothing is lost when the connection ends in the middle of a chunk.
+            while chunk := answer.raw.read1(_CHUNK_BYTES):
                 file.write(chunk)
                 bar.update(len(chunk))
         return total

@@ -44,20 +44,16 @@ def cards(catalogue: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
         raise BrokenInput("books.csv is missing", str(path), "land the drops again")
     first_edition = "id" in goodbooks.header(path)
     id_column, goodreads_column = ("id", BOOK_ID) if first_edition else (BOOK_ID, GOODREADS_BOOK_ID)
-    raw = goodbooks.read(
-        path,
-        (id_column, goodreads_column, "authors", "original_publication_year", "title"),
-    )
-    language = goodbooks.read(path, ()).select(
-        pl.col("language_code") if "language_code" in goodbooks.header(path) else pl.lit(None)
-    )
+    needed = (id_column, goodreads_column, "authors", "original_publication_year", "title")
+    optional = [column for column in ("language_code",) if column in goodbooks.header(path)]
+    raw = goodbooks.read(path, (*needed, *optional))
     books = raw.select(
         _whole(id_column).alias(BOOK_ID),
         _whole(goodreads_column).alias(GOODREADS_BOOK_ID),
         pl.col("title").fill_null("").str.strip_chars().alias(TITLE),
         pl.col("authors").fill_null("").str.split(",").alias(AUTHORS),
         _whole("original_publication_year").cast(pl.Int32).alias(YEAR),
-        language.to_series().cast(pl.String).alias(LANGUAGE),
+        (pl.col("language_code") if optional else pl.lit(None, pl.String)).alias(LANGUAGE),
     )
     _require_ids(books, path)
     wishes = _wishes(catalogue / "to_read.csv", books[BOOK_ID])
