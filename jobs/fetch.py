@@ -15,6 +15,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import requests
+import urllib3
 
 from jobs.runtime.errors import BrokenInput, TryLater, WrongUsage
 from jobs.runtime.files import write_json
