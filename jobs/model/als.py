@@ -37,22 +37,19 @@ def fit(confidence: sp.csr_matrix, settings: ModelSettings, threads: int | None 
         settings: factors, iterations, regularization and seed are used.
         threads: number of worker threads; None for all processors. It does not change the result.
     """
-    model = AlternatingLeastSquares(
-        factors=settings.factors,
-        regularization=settings.regularization,
-        alpha=1.0,
-        iterations=settings.iterations,
-        dtype=np.float32,
-        use_native=True,
-        use_cg=True,
-        num_threads=threads or os.cpu_count() or 1,
-        random_state=settings.seed,
-    )
-    with (
-        progress(settings.iterations, "ALS", "iteration") as bar,
-        # With more BLAS threads the sums of one product come in another order: other bytes.
-        threadpool_limits(1, "blas"),
-    ):
+    # With more BLAS threads the sums of one product come in another order: other bytes.
+    with threadpool_limits(1, "blas"), progress(settings.iterations, "ALS", "iteration") as bar:
+        model = AlternatingLeastSquares(
+            factors=settings.factors,
+            regularization=settings.regularization,
+            alpha=1.0,
+            iterations=settings.iterations,
+            dtype=np.float32,
+            use_native=True,
+            use_cg=True,
+            num_threads=threads or os.cpu_count() or 1,
+            random_state=settings.seed,
+        )
         model.fit(
             confidence,
             show_progress=False,

@@ -49,7 +49,7 @@ def by_popularity(
     weights = popularity.weights(positions, len(books.values), half_life_share).astype(np.float32)
     places, known = _places(users, cases)
     rated = _rated(rows, users, books, places)
-    rated = rated.multiply(known[:, None]).tocsr()
+    rated = sp.csr_matrix(sp.diags(known.astype(np.float32)) @ rated)
     ones = np.ones((len(cases), 1), dtype=np.float32)
     found = scoring.best(ones, weights[:, None], rated, depth)
     everyone, _ = scoring.select(weights[None, :], depth)
