@@ -60,7 +60,7 @@ def run(folder: ReleaseFolder) -> Outcome:
 def _comparison(parts: tuple[page.Section, ...]) -> dict[str, Any]:
     found = next(part.result for part in parts if part.table == "interactions")
     if found is None or "release" not in found.facts:
-        return {"numbers": [], "since": [], "plots": []}
+        return {"numbers": [], "since": [], "newest": [], "plots": []}
     facts, bounds = found.facts, found.bounds
     own = from_json(facts["release"])
     reference = from_json(facts["reference"]) if facts["reference"] else None
@@ -68,6 +68,7 @@ def _comparison(parts: tuple[page.Section, ...]) -> dict[str, Any]:
     return {
         "numbers": page.numbers(facts["release"], facts["reference"]),
         "since": page.numbers(facts["since_reference"], None) if facts["since_reference"] else [],
+        "newest": [page.moment(one.data_as_of) for one in (own, reference) if one is not None],
         "plots": plots.of(own, reference, facts["positive_from"], accepted),
     }
 

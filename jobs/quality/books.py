@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from jobs.quality import columns
 from jobs.quality.bounds import Bounds
 from jobs.quality.check import Check, Suite, between
-from jobs.quality.words import number
+from jobs.quality.words import number, percent
 from schemas.tables import BOOK_ID, BOOKS, GENRES, TITLE, YEAR
 
 #: Books announced for the years after the partition's own are real.
@@ -91,7 +91,7 @@ def _card_checks(given: Given) -> tuple[Check, ...]:
 def _genres(least: float) -> Check:
     return Check(
         "genre_share",
-        f"At least {number(least, 'share')} of the books have a genre, since the source has tags",
+        f"At least {percent(least)} of the books have a genre, since the source has tags",
         "expect_column_mean_to_be_between",
         {"column": _HAS_GENRES, "min_value": least, "max_value": 1.0},
         measure="share",

@@ -5,8 +5,10 @@ whose evaluation raised is `crashed`, never failed and never passed; that nothin
 written to the home or the working folder; and that the same frames give the same outcome, byte for byte.
 """
 
+import importlib
 import os
 import traceback
+import warnings
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
@@ -72,20 +74,14 @@ def _judge_suite(suite: Suite) -> tuple[list[Outcome], dict[str, Any]]:
 
 def _evaluate(suite: Suite) -> list[dict[str, Any]]:
     """Return what Great Expectations says of each check, in order, without ids and times."""
-    # Read when the package is imported: it would report usage to its vendor otherwise.
-    os.environ["GX_ANALYTICS_ENABLED"] = "False"
-    import great_expectations as gx  # noqa: PLC0415  # takes 3 s, and only here
-    from great_expectations.data_context.types.base import ProgressBarsConfig  # noqa: PLC0415  # the same
-    from great_expectations.expectations.expectation_configuration import (  # noqa: PLC0415  # the same
-        ExpectationConfiguration,
-    )
-
+    gx = _great_expectations()
     context = gx.get_context(mode="ephemeral")
-    context.variables.progress_bars = ProgressBarsConfig(globally=False)
+    context.variables.progress_bars = gx.data_context.types.base.ProgressBarsConfig(globally=False)
     source = context.data_sources.add_pandas(suite.name)
     batch = source.add_dataframe_asset(suite.name).add_batch_definition_whole_dataframe(suite.name)
+    configuration = gx.expectations.expectation_configuration.ExpectationConfiguration
     expectations = [
-        ExpectationConfiguration(
+        configuration(
             type=check.expectation, kwargs=check.arguments, meta={"check": check.name}
         ).to_domain_obj()
         for check in suite.checks
@@ -101,6 +97,16 @@ def _evaluate(suite: Suite) -> list[dict[str, Any]]:
     said = validation.run(batch_parameters={"dataframe": suite.frame}, result_format=form)
     by_check = {one["expectation_config"]["meta"]["check"]: one for one in map(_lean, said.results)}
     return [by_check[check.name] for check in suite.checks]
+
+
+def _great_expectations() -> Any:
+    """Return the package, imported when it is first needed (3 s)."""
+    # Read when the package is imported: it would report usage to its vendor otherwise.
+    os.environ["GX_ANALYTICS_ENABLED"] = "False"
+    with warnings.catch_warnings():
+        # What its own imports warn of is nothing that we could mend.
+        warnings.simplefilter("ignore")
+        return importlib.import_module("great_expectations")
 
 
 def _lean(result: Any) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from jobs.quality import columns, listing, summary
 from jobs.quality.check import ALL_TRUE, Check, Suite, between, values_in
 from jobs.quality.listing import Base, Given
-from jobs.quality.words import number
+from jobs.quality.words import number, percent
 from schemas.tables import (
     LISTS,
     POPULARITY,
@@ -140,7 +140,7 @@ def _all_alike(found: summary.Entries, given: Given) -> tuple[Suite, ...]:
         return ()
     most = given.bounds.same_list_max_share
     frame = pd.DataFrame({"share": [summary.most_common_share(found)]})
-    text = f"At most {number(most, 'share')} of the users have one and the same list"
+    text = f"At most {percent(most)} of the users have one and the same list"
     return (
         Suite("variety", frame, (between("variety", text, "share", 0, most, measure="share"),)),
     )

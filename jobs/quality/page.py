@@ -112,8 +112,6 @@ def numbers(
             "" if old_share is None else _points(share - old_share),
         )
     )
-    newest = before.data_as_of if before else ""
-    rows.append(("Newest rating", _moment(now.data_as_of), _moment(newest), ""))
     return rows
 
 
@@ -174,9 +172,10 @@ def head(folder: ReleaseFolder, parts: tuple[Section, ...]) -> dict[str, Any]:
 
 
 def _points(difference: float) -> str:
-    return f"{difference * 100:+.1f} points".replace("-", "−")
+    points = round(difference * 100, 1)
+    return "0 points" if not points else f"{points:+.1f} points".replace("-", "−")
 
 
-def _moment(text: str) -> str:
+def moment(text: str) -> str:
     """Return an ISO 8601 moment in UTC without its seconds' fraction: 2026-03-01 23:59 UTC."""
     return f"{text[:10]} {text[11:16]} UTC" if text else ""

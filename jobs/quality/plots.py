@@ -21,6 +21,8 @@ _WIDTH = 340
 _NONE = "–"
 #: Bars end at this many times the middle one.
 _CUT = 3
+#: A smaller change would be told as 0.0 %: it is told as a number.
+_SMALL = 0.0005
 
 
 @dataclass(frozen=True)
@@ -165,11 +167,13 @@ def _days(own: Facts) -> Plot:
     )
 
 
-def change(now: float, before: float) -> str:
-    """Return how much more or less `now` is than `before`, in percent, with a real minus sign."""
+def change(now: int, before: int) -> str:
+    """Return how many more or less `now` is than `before`, in percent, or as a number if that is hardly any."""
     if not before:
         return _NONE
     share = now / before - 1
+    if abs(share) < _SMALL:
+        return f"{now - before:+,}".replace("-", "−") if now != before else "0 %"
     told = f"{abs(share):.1%}".replace("%", " %")
     return f"{'−' if share < 0 else '+'}{told}"
 

@@ -60,7 +60,12 @@ def _interactions(task: Task) -> tuple[Judgement, dict[str, Any]]:
     reasons = columns.load(folder.rejects, "extract")[REASON]
     known = columns.load(folder.books, "extract")[BOOK_ID]
     given = interactions.Given(
-        partition_of(folder.release), positive_from, task.max_reject_share, task.bounds, before
+        partition=partition_of(folder.release),
+        positive_from=positive_from,
+        max_reject_share=task.max_reject_share,
+        bounds=task.bounds,
+        reference=before,
+        since=since,
     )
     numbers = {
         "release": asdict(own),

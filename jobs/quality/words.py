@@ -19,6 +19,11 @@ def number(value: float, measure: Measure = "number") -> str:
     return f"{text} h" if measure == "hours" else text
 
 
+def percent(share: float) -> str:
+    """Return a bound as text, without needless digits: 5 %, 2.5 %."""
+    return f"{share * 100:g} %"
+
+
 def observed(check: Check, result: dict[str, Any]) -> str:
     """Return what was observed; `result` is the `result` of a Great Expectations outcome."""
     if "unexpected_count" in result:
@@ -34,11 +39,12 @@ def observed(check: Check, result: dict[str, Any]) -> str:
 
 
 def examples(result: dict[str, Any], key: str | None) -> tuple[str, ...]:
-    """Return offending values, with the `key` of their row where it is known."""
+    """Return different offending values, with the `key` of their row where it is known."""
     rows = result.get("partial_unexpected_index_list")
     if rows and key is not None:
-        return tuple(_value(row) for row in rows)
-    return tuple(_value(value) for value in result.get("partial_unexpected_list") or ())
+        return tuple(dict.fromkeys(_value(row) for row in rows))
+    values = result.get("partial_unexpected_list") or ()
+    return tuple(dict.fromkeys(_value(value) for value in values))
 
 
 def shortened(text: str) -> str:
