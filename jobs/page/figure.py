@@ -71,9 +71,11 @@ def svg(figure: Figure, name: str, label: str) -> Markup:
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
         figure.savefig(written, format="svg", transparent=True, metadata={"Date": None})
     root = ET.fromstring(written.getvalue())  # noqa: S314  # written by matplotlib just now
-    for element in list(root):
-        if _local(element.tag) in {"metadata", "defs"}:
-            root.remove(element)
+    for parent in list(root.iter()):
+        for element in list(parent):
+            # Its style would reach the whole page; its metadata names addresses.
+            if _local(element.tag) in {"metadata", "style"}:
+                parent.remove(element)
     for element in root.iter():
         _adapt(element, name)
     root.attrib = {
