@@ -41,6 +41,7 @@ packages: ## install the Debian packages that the tests need and this machine la
 .PHONY: test
 test: packages .venvs/dev/.complete check ## everything that proves it, in under 20 minutes
 	.venvs/dev/bin/pytest -m "not slow and not bench"
+	$(MAKE) test-dags
 
 .PHONY: test-all
 test-all: test ## and what is slow: long loads, long fault campaigns, containers

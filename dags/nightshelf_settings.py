@@ -27,8 +27,10 @@ APPROVAL_TIMEOUT = timedelta(seconds=int(os.environ.get("NIGHTSHELF_APPROVAL_TIM
 TRAIN_DEADLINE = timedelta(seconds=int(os.environ.get("NIGHTSHELF_TRAIN_DEADLINE_S", "14400")))
 PUBLISH_DEADLINE = timedelta(seconds=int(os.environ.get("NIGHTSHELF_PUBLISH_DEADLINE_S", "3600")))
 
-#: How often a waiting task looks again.
-POKE_S = float(os.environ.get("NIGHTSHELF_POKE_S", "10"))
+#: How often a waiting task looks again. Not below 5: Airflow fails a task that is due again before its last attempt
+#: has been cleared away (seen at 2 s on a busy machine); such a false failure costs one of `WAIT_RETRIES`.
+POKE_S = float(os.environ.get("NIGHTSHELF_POKE_S", "15"))
+WAIT_RETRIES = 20
 
 _RETRY_DELAY = timedelta(seconds=float(os.environ.get("NIGHTSHELF_RETRY_DELAY_S", "60")))
 

@@ -1,13 +1,14 @@
 """Starts and stops Airflow on this machine: api-server, scheduler and dag-processor under the process manager.
 
-In: `python -m deploy.airflow.control up|down|status` and the variables of `deploy.airflow.settings`. Out: running
-processes on loopback. Guarantees that `up` returns when the UI answers and all DAGs are visible, that a second `up`
+In: `python -m deploy.airflow.control up|down|status|environment` and the variables of `deploy.airflow.settings`.
+Out: running processes on loopback. Guarantees that `up` returns when the UI answers and all DAGs are visible, that a second `up`
 changes nothing, and that `down` ends exactly what `up` started, each process by SIGTERM to its own pid.
 No triggerer runs: an approval waits in the database and a late release is reported by the executor.
 """
 
 import json
 import os
+import shlex
 import socket
 import subprocess
 import sys
@@ -146,12 +147,20 @@ def _print_status(settings: AirflowSettings) -> None:
         print(f"{name:16} {state}")
 
 
+def _print_environment(settings: AirflowSettings) -> None:
+    # For `eval`: the `airflow` command then means this Airflow.
+    for name, value in process_environment(settings, os.environ).items():
+        if os.environ.get(name) != value:
+            print(f"export {name}={shlex.quote(value)}")
+
+
 def main() -> None:
     """Carry out one command; a problem is printed without a traceback and exits with 1."""
     commands: dict[str, Callable[[AirflowSettings], None]] = {
         "up": up,
         "down": down,
         "status": _print_status,
+        "environment": _print_environment,
     }
     if len(sys.argv) != 2 or sys.argv[1] not in commands:  # noqa: PLR2004  # program and command
         sys.exit(f"usage: python -m deploy.airflow.control {'|'.join(commands)}")

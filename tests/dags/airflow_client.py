@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
-_DEADLINE_S = 240.0
+_DEADLINE_S = 600.0
 
 
 @dataclass
@@ -92,10 +92,20 @@ class AirflowClient:
             folded = folded and text != "::endgroup::"
         return lines
 
-    def wait(self, dag: str, run: str) -> str:
+    def failures(self, dag: str, run: str) -> dict[str, Any]:
+        """Return the logs of a run's failed tasks, and the states of all."""
+        states = self.tasks(dag, run)
+        failed = [task for task, state in states.items() if state == "failed"]
+        return {"states": states, **{task: self.log(dag, run, task) for task in failed}}
+
+    def wait(self, dag: str, run: str, deadline_s: float = _DEADLINE_S) -> str:
         """Wait until a run has ended, saying yes to every request on the way; return its state."""
         ended = {"success", "failed"}
-        until(lambda: self._state(dag, run) in ended, lambda: f"{run}: {self.tasks(dag, run)}")
+        until(
+            lambda: self._state(dag, run) in ended,
+            lambda: f"{run}: {self.tasks(dag, run)}",
+            deadline_s,
+        )
         return self._state(dag, run)
 
     def _state(self, dag: str, run: str) -> str:

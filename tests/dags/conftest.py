@@ -11,14 +11,19 @@ import re
 import shutil
 import sys
 import tempfile
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 
 from schemas.environment import Node
+from tests.dags import running_airflow
+from tests.dags.airflow_client import until
 from tests.dags.places import JOBS, ROOT
+from tests.dags.running_airflow import TRAIN, Running, published
 
 HAS_AIRFLOW = importlib.util.find_spec("airflow") is not None
 collect_ignore_glob = [] if HAS_AIRFLOW else ["test_*.py"]
@@ -128,3 +133,37 @@ def dag_bag(_database: None) -> Any:
     from airflow.dag_processing.dagbag import DagBag  # noqa: PLC0415  # the same
 
     return DagBag(ROOT / "dags")
+
+
+@pytest.fixture(scope="session")
+def running(
+    redis_cluster: tuple[Node, ...],
+    small_books: Path,
+    quick_settings: Path,
+    days: list[date],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Running]:
+    """A running Airflow on an empty cluster, six days of drops landed."""
+    for node in redis_cluster:
+        with redis.Redis(host=node.host, port=node.port) as client:
+            client.flushall()
+    addresses = ",".join(f"{node.host}:{node.port}" for node in redis_cluster)
+    scratch = tmp_path_factory.mktemp("running")
+    with running_airflow.started(addresses, small_books, quick_settings, days, scratch) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def backfilled(running: Running, days: list[date]) -> list[dict[str, Any]]:
+    """Backfill the three days before yesterday by REST, all at a time; yesterday's drop is late."""
+    newest = running.artifacts / "drops" / "ratings" / f"ds={days[-1]}"
+    late = newest.rename(running.artifacts / "late")
+    assert running.backfill(days[-4], days[-2], at_a_time=3) == 200
+    running.airflow.unpause(TRAIN)
+    until(lambda: len(running.airflow.runs(TRAIN)) == 4, lambda: running.airflow.runs(TRAIN))
+    for run in running.airflow.runs(TRAIN):
+        state = running.airflow.wait(TRAIN, run["dag_run_id"])
+        assert state == "success", running.airflow.failures(TRAIN, run["dag_run_id"])
+    published(running, 3)
+    late.rename(newest)
+    return [run for run in running.airflow.runs(TRAIN) if run["run_type"] == "backfill"]

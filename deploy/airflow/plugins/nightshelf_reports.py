@@ -2,14 +2,14 @@
 
 In: the pages that `nightshelf report` wrote under `NIGHTSHELF_ARTIFACTS`/releases. Out: an entry *Reports* in the
 navigation (the index of all releases) and a tab *Report* on every run. Guarantees that each page asks for the Airflow
-login and the right to read runs of `recommender_train`, that only files named index.html and report.html are
-served, and that a served page can load nothing from anywhere.
+login and the right to read runs of `recommender_train`, that only the pages that the command
+writes are served, and that a served page can load nothing from anywhere.
 """
 
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
@@ -60,6 +60,7 @@ def _page(path: Path, otherwise: str) -> Response:
 
 
 @app.get("/reports/")
+@app.get("/reports/index.html")
 def index() -> Response:
     """Serve the index of all reports."""
     return _page(_releases() / "index.html", "There is no report yet: no run has written one.")
@@ -74,6 +75,17 @@ def report(release: Annotated[str, PathParameter(max_length=40)]) -> Response:
         _releases() / release / "report.html",
         f"Release {release} has no report: its run wrote none.",
     )
+
+
+@app.get("/reports/{release}/validation/{table}.html")
+def table_page(
+    release: Annotated[str, PathParameter(max_length=40)],
+    table: Literal["interactions", "books", "lists"],
+) -> Response:
+    """Serve the page of one judged table."""
+    if not _RELEASE.fullmatch(release):
+        raise HTTPException(404, "no such release")
+    return _page(_releases() / release / "validation" / f"{table}.html", "There is no such page.")
 
 
 @app.get("/runs/{dag_id}/{run_id:path}")

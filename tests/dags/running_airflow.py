@@ -1,0 +1,147 @@
+"""Airflow as it is run, for tests: its real processes, a receiver of alerts, an edge replica beside them.
+
+In: a cluster, a folder of books and model settings. Out: a running Airflow with the drops landed. Guarantees that
+everything that was started ends with the block.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+from tests.conftest import free_ports
+from tests.dags import edge_replica
+from tests.dags.airflow_client import AirflowClient, until
+from tests.dags.edge_replica import EdgeReplica
+from tests.dags.places import JOBS, ROOT
+
+TRAIN, PUBLISH, ROLLBACK = "recommender_train", "recommender_publish", "recommender_rollback"
+
+
+@dataclass
+class Alertmanager:
+    """Takes alerts as Alertmanager's API v2 does, and keeps them."""
+
+    port: int
+    alerts: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Running:
+    """A running Airflow and what stands around it."""
+
+    airflow: AirflowClient
+    edge: EdgeReplica
+    artifacts: Path
+    folder: Path
+    alertmanager: Alertmanager
+    environment: dict[str, str]
+
+    def control(self, command: str) -> None:
+        """Carry out `make airflow`'s or `make airflow-down`'s command."""
+        program = [str(JOBS / "bin" / "python"), "-m", "deploy.airflow.control", command]
+        subprocess.run(program, cwd=ROOT, env=self.environment, check=True)
+
+    def backfill(self, first: date, last: date, *, at_a_time: int, reprocess: str = "none") -> int:
+        """Ask for a backfill of the days from `first` to `last` by REST; return the status of the answer."""
+        request = {
+            "dag_id": TRAIN,
+            "from_date": f"{first}T00:00:00Z",
+            "to_date": f"{last}T00:00:00Z",
+            "max_active_runs": at_a_time,
+            "reprocess_behavior": reprocess,
+            "run_backwards": False,
+            "dag_run_conf": {},
+        }
+        return self.airflow.call("POST", "/api/v2/backfills", request)[0]
+
+    def processes(self) -> list[Any]:
+        """Return the process manager and everything below it, as psutil knows processes."""
+        import psutil  # noqa: PLC0415  # comes with Airflow: not installed everywhere
+
+        manager = psutil.Process(int((self.folder / "supervisord.pid").read_text()))
+        return [manager, *manager.children(recursive=True)]
+
+
+@contextmanager
+def receiving_alerts() -> Iterator[Alertmanager]:
+    """A receiver of alerts on loopback."""
+    found = Alertmanager(0)
+
+    class Receiver(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            if self.path == "/api/v2/alerts":
+                found.alerts += json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_arguments: object) -> None:
+            """Say nothing."""
+
+    with HTTPServer(("127.0.0.1", 0), Receiver) as server:
+        found.port = server.server_port
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield found
+        server.shutdown()
+        thread.join()
+
+
+@contextmanager
+def started(
+    addresses: str, books: Path, model_settings: Path, days: list[date], scratch: Path
+) -> Iterator[Running]:
+    """Start everything on an empty shelf, and land drops of `days` by the DAG that does this."""
+    artifacts, folder = scratch / "artifacts", scratch / "airflow"
+    artifacts.mkdir()
+    airflow_port, edge_port = free_ports(2)
+    program = JOBS / "bin" / "nightshelf-edge"
+    with (
+        receiving_alerts() as alertmanager,
+        edge_replica.running(program, addresses, edge_port) as edge,
+    ):
+        environment = {
+            **os.environ,
+            "NIGHTSHELF_AIRFLOW_FOLDER": str(folder),
+            "NIGHTSHELF_AIRFLOW_PORT": str(airflow_port),
+            "NIGHTSHELF_AIRFLOW_ENVIRONMENT": sys.prefix,
+            "NIGHTSHELF_ARTIFACTS": str(artifacts),
+            "NIGHTSHELF_REDIS": addresses,
+            "NIGHTSHELF_MODEL_SETTINGS": str(model_settings),
+            "NIGHTSHELF_POKE_S": "5",
+            "NIGHTSHELF_TRAIN_DEADLINE_S": "1",
+            "NIGHTSHELF_ALERTMANAGER": f"http://127.0.0.1:{alertmanager.port}",
+        }
+        client = AirflowClient(f"http://127.0.0.1:{airflow_port}", "")
+        found = Running(client, edge, artifacts, folder, alertmanager, environment)
+        try:
+            found.control("up")
+            client.password = json.loads((folder / "passwords.json").read_text())["admin"]
+            fields = {"source": str(books), "first_day_share": 0.9}
+            span = {"first_day": str(days[0]), "last_day": str(days[-1])}
+            landed = client.trigger("recommender_replay", {**fields, **span})
+            assert client.wait("recommender_replay", landed) == "success"
+            yield found
+        finally:
+            found.control("down")
+
+
+def published(running: Running, runs: int) -> None:
+    """Wait until `recommender_publish` has ended that many runs."""
+    until(lambda: len(running.airflow.runs(PUBLISH)) == runs, lambda: running.airflow.runs(PUBLISH))
+    for run in running.airflow.runs(PUBLISH):
+        state = running.airflow.wait(PUBLISH, run["dag_run_id"])
+        assert state == "success", running.airflow.failures(PUBLISH, run["dag_run_id"])
+
+
+def release_of(running: Running, run: dict[str, Any]) -> str:
+    """Return the release that a run of `recommender_train` made."""
+    return str(running.airflow.xcom(TRAIN, run["dag_run_id"], "extract")["release"])

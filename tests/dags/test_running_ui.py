@@ -1,0 +1,185 @@
+"""What people see of a running Airflow, and what nobody sees without its login; the way back; the end.
+
+The Airflow of test_running_days.py, its pages in headless Chromium.
+"""
+
+import contextlib
+import json
+import os
+import re
+import subprocess
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import psutil
+import pytest
+from playwright.sync_api import Page, expect, sync_playwright
+
+from tests.dags.airflow_client import until
+from tests.dags.places import JOBS
+from tests.dags.running_airflow import PUBLISH, ROLLBACK, TRAIN, Running, release_of
+
+#: The first test waits for Airflow's start and three days of work.
+pytestmark = pytest.mark.timeout(1200)
+
+CHROMIUM = "/usr/bin/chromium"
+
+
+def test_nothing_listens_beyond_loopback(running: Running) -> None:
+    """All sockets of all of Airflow's processes are on loopback, and its secrets are for their owner alone."""
+    listening = []
+    for process in running.processes():
+        with contextlib.suppress(psutil.NoSuchProcess):  # a task that has just ended
+            listening += [
+                connection.laddr
+                for connection in process.net_connections(kind="inet")
+                if connection.status == psutil.CONN_LISTEN
+            ]
+    assert [address.ip for address in listening] == ["127.0.0.1"]
+    for name in ("secret", "passwords.json"):
+        assert (running.folder / name).stat().st_mode & 0o777 == 0o600
+    configuration = (running.folder / "supervisord.conf").read_text(encoding="utf-8")
+    assert (running.folder / "secret").read_text().strip() not in configuration
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/nightshelf/reports/",
+        "/nightshelf/reports/2026-01-01-00000000/report.html",
+        "/nightshelf/runs/recommender_train/some-run",
+        "/nightshelf/openapi.json",
+        "/nightshelf/docs",
+    ],
+)
+def test_reports_ask_for_the_login(running: Running, path: str) -> None:
+    """Without a login no report, no index and no description of the pages is served."""
+    status, _ = running.airflow.call("GET", path, token=False)
+    assert status in ({401, 403} if "reports" in path or "runs" in path else {401, 403, 404})
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/nightshelf/reports/../../../passwords.json",
+        "/nightshelf/reports/..%2f..%2fpasswords.json/report.html",
+        "/nightshelf/reports/%2e%2e/report.html",
+        "/nightshelf/reports/2026-01-01-00000000%2f..%2f..%2freport.html",
+        "/nightshelf/reports//etc/passwd",
+    ],
+)
+def test_reports_lead_nowhere_else(running: Running, path: str) -> None:
+    """A path out of the releases folder finds nothing, with a login too."""
+    status, content = running.airflow.call("GET", path)
+    assert status == 404
+    assert "root:" not in str(content)
+
+
+def test_a_report_loads_nothing(running: Running, backfilled: list[dict[str, Any]]) -> None:
+    """A served report may load nothing from anywhere, by its own text and by the browser's orders."""
+    release = release_of(running, backfilled[0])
+    request = urllib.request.Request(  # noqa: S310  # our own loopback URL
+        f"{running.airflow.url}/nightshelf/reports/{release}/report.html",
+        headers={"Authorization": f"Bearer {running.airflow._token}"},
+    )
+    with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310  # the same
+        text = answer.read().decode()
+        assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'")
+        assert answer.headers["Cache-Control"] == "no-store"
+    assert release in text
+    assert not re.search(r"""(?:src|href)\s*=\s*["']?(?:https?:)?//""", text)
+
+
+@pytest.fixture
+def page(running: Running) -> Iterator[Page]:
+    """A page of headless Chromium, logged in as a person does; no request may leave the machine."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1280, "height": 850})
+        page.set_default_timeout(60_000)
+        expect.set_options(timeout=60_000)
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(running.airflow.url)
+        page.fill("input[name=username]", "admin")
+        page.fill("input[name=password]", running.airflow.password)
+        page.click("button[type=submit]")
+        page.wait_for_url(f"{running.airflow.url}/")
+        yield page
+        browser.close()
+    own = (running.airflow.url, "data:", "blob:")
+    assert not [url for url in asked if not url.startswith(own)]
+
+
+def test_what_an_engineer_sees(
+    running: Running, backfilled: list[dict[str, Any]], page: Page, tmp_path: Path
+) -> None:
+    """The DAGs, a run, its report, the index of reports: all reached from the UI."""
+    url = running.airflow.url
+    screenshots = Path(os.environ.get("NIGHTSHELF_SCREENSHOTS", tmp_path))
+    page.goto(f"{url}/dags")
+    for dag in (TRAIN, PUBLISH, ROLLBACK, "recommender_replay"):
+        expect(page.get_by_role("link", name=dag, exact=True)).to_be_visible()
+    page.screenshot(path=screenshots / "dags.png")
+
+    run = backfilled[-1]["dag_run_id"]
+    page.goto(f"{url}/dags/{TRAIN}/runs/{quote(run, safe='')}")
+    expect(page.get_by_text("validate_lists").first).to_be_visible()
+    page.screenshot(path=screenshots / "run.png")
+    page.get_by_role("link", name="Report", exact=True).click()
+    release = release_of(running, backfilled[-1])
+    report = page.frame_locator("iframe")
+    expect(report.get_by_text(release).first).to_be_visible()
+    page.screenshot(path=screenshots / "report.png")
+
+    page.goto(url)
+    page.get_by_role("link", name="Reports").or_(page.get_by_role("button", name="Reports")).first.click()  # fmt: skip
+    index = page.frame_locator("iframe")
+    expect(index.locator(f"a[href*='{release}']").first).to_be_visible()
+    page.screenshot(path=screenshots / "reports.png")
+    index.locator(f"a[href*='{release}']").first.click()
+    expect(page.frame_locator("iframe").locator("h1").first).to_be_visible()
+
+
+def test_the_way_back_by_the_form(
+    running: Running, backfilled: list[dict[str, Any]], page: Page, tmp_path: Path
+) -> None:
+    """The rollback form, filled in by a person, brings the release of the day before back to the readers."""
+    screenshots = Path(os.environ.get("NIGHTSHELF_SCREENSHOTS", tmp_path))
+    target = release_of(running, backfilled[-1])
+    assert running.edge.release() != target
+    page.goto(f"{running.airflow.url}/dags/{ROLLBACK}")
+    page.get_by_role("button", name="Trigger").first.click()
+    form = page.get_by_role("dialog")
+    form.locator("input[name='element_release']").fill(target)
+    form.locator("input[name='element_reason']").fill("the newest is worse")
+    page.screenshot(path=screenshots / "rollback.png")
+    form.get_by_role("button", name="Trigger").click()
+    until(lambda: bool(running.airflow.runs(ROLLBACK)), lambda: "no run of the rollback")
+    run = running.airflow.runs(ROLLBACK)[0]["dag_run_id"]
+    assert running.airflow.wait(ROLLBACK, run) == "success", running.airflow.log(
+        ROLLBACK, run, "rollback"
+    )
+    running.edge.wait_for(target)
+    history = subprocess.run(
+        [str(JOBS / "bin" / "nightshelf"), "releases", "--history"],
+        env=running.environment,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    ).stdout
+    entry = [found for found in json.loads(history)["journal"] if found["kind"] == "rollback"][-1]
+    assert (entry["who"], entry["why"], entry["to"]) == ("admin", "the newest is worse", target)
+
+
+def test_stopping_stops_everything(running: Running) -> None:
+    """`down` ends every process of Airflow, and nothing answers any more."""
+    before = running.processes()
+    running.control("down")
+    assert not [process for process in before if process.is_running()]
+    with pytest.raises(urllib.error.URLError):
+        urllib.request.urlopen(running.airflow.url, timeout=5)  # noqa: S310  # our own URL
