@@ -20,7 +20,7 @@ def _slow(scores: np.ndarray, excluded: set[int], limit: int) -> list[tuple[int,
 
 @given(
     seed=st.integers(0, 2**32 - 1),
-    books=st.integers(1, 200),
+    books=st.integers(1, 2000),
     limit=st.integers(1, 120),
     levels=st.sampled_from([2, 5, 1000]),
 )

@@ -1,0 +1,188 @@
+"""What the night's work costs, each as a ratio to a floor timed in the same run, on a synthetic set of full size."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import scipy.sparse as sp
+from implicit.cpu.als import AlternatingLeastSquares
+from threadpoolctl import threadpool_limits
+
+from jobs import replay, synthesize, train
+from jobs.model import als, matrix, scoring
+from jobs.model import settings as model_settings
+from jobs.release.folder import Artifacts, ReleaseFolder
+from schemas.environment import Node
+from schemas.tables import BOOK_ID, USER_ID
+from tests.benchmarks.conftest import Report
+
+pytestmark = [pytest.mark.bench, pytest.mark.timeout(3600)]
+
+SETTINGS = replace(model_settings.load(None), iterations=15)
+DAY = "2026-01-02"
+
+_CHAIN = """
+import json, resource, sys, time
+from datetime import date
+from pathlib import Path
+from jobs import extract, recommend, train
+from jobs.model import settings as model_settings
+from jobs.release import manifest
+from jobs.release.folder import Artifacts
+from jobs.runtime.settings import from_environment
+from jobs.runtime.files import write_json
+from jobs.store import changes, placing
+from dataclasses import replace
+
+settings = from_environment()
+artifacts = Artifacts(settings.artifacts)
+model = replace(model_settings.load(None), iterations=15)
+took = {}
+def timed(name, work):
+    started = time.perf_counter()
+    result = work()
+    took[name] = time.perf_counter() - started
+    return result
+found = timed("extract", lambda: extract.run(artifacts.drops, artifacts.releases, "2026-01-02", model,
+    max_reject_share=0.05, run_by="bench"))
+folder = artifacts.release(found.release)
+timed("train", lambda: train.run(folder, "bench"))
+timed("recommend", lambda: recommend.run(folder, "bench"))
+write_json(folder.evaluation, {})
+write_json(folder.records / "evaluate.json", {"counts": {}})
+described = manifest.write(folder, "bench")
+with changes.opened(artifacts, settings) as store:
+    timed("encode, load, read back", lambda: placing.place(store, folder, described))
+took["peak_memory_gb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+took["release"] = found.release
+print(json.dumps(took))
+"""
+
+
+@pytest.fixture(scope="module")
+def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Artifacts:
+    """Drops of 5,976,479 synthetic ratings over two days."""
+    root = tmp_path_factory.mktemp("batch")
+    started = time.perf_counter()
+    synthesize.run(root / "source", users=53_424, books=10_000, ratings=5_976_479, seed=1)
+    print(f"\nsynthesize took {time.perf_counter() - started:.1f} s")
+    found = Artifacts(root / "artifacts")
+    days = np.datetime64("2026-01-01").astype(object), np.datetime64(DAY).astype(object)
+    replay.run(root / "source", found.drops, *days)
+    return found
+
+
+def _timed(work: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def _confidence(folder: ReleaseFolder) -> sp.csr_matrix:
+    rows = pl.read_parquet(folder.interactions)
+    users = matrix.ids_of(rows[USER_ID].to_numpy())
+    books = matrix.Ids(pl.read_parquet(folder.books)[BOOK_ID].to_numpy())
+    return train.confidences(rows, users, books, SETTINGS)
+
+
+def _bare(confidence: sp.csr_matrix) -> object:
+    with threadpool_limits(1, "blas"):
+        model = AlternatingLeastSquares(
+            factors=SETTINGS.factors,
+            regularization=SETTINGS.regularization,
+            alpha=1.0,
+            iterations=SETTINGS.iterations,
+            num_threads=2,
+            random_state=SETTINGS.seed,
+        )
+        model.fit(confidence, show_progress=False)
+    return model
+
+
+def test_the_chain_beside_its_als_fit(
+    artifacts: Artifacts, redis_nodes: tuple[Node, ...], report: Report, tmp_path: Path
+) -> None:
+    """Read, checks, matrix, ALS 128 x 15, top 100 for all, parquet, load and read back / the bare ALS fit alone."""
+    script = tmp_path / "chain.py"
+    script.write_text(_CHAIN)
+    environment = {
+        "PATH": "/usr/bin:/bin",
+        "NIGHTSHELF_ARTIFACTS": str(artifacts.root),
+        "NIGHTSHELF_REDIS": ",".join(f"{node.host}:{node.port}" for node in redis_nodes),
+    }
+    shown = subprocess.run(
+        [sys.executable, str(script)], env=environment, check=True, capture_output=True, text=True
+    )
+    took = json.loads(shown.stdout.splitlines()[-1])
+    folder = artifacts.release(took.pop("release"))
+    peak = took.pop("peak_memory_gb")
+    confidence = _confidence(folder)
+    bare = _timed(lambda: _bare(confidence))
+    ours = _timed(lambda: als.fit(confidence, SETTINGS))
+    for step, seconds in took.items():
+        report(f"chain: {step}", seconds, "s")
+    report("bare ALS fit", bare, "s")
+    report("whole chain / bare ALS fit", sum(took.values()) / bare, "ratio", "<= 1.25")
+    report("ALS fit / bare implicit fit", ours / bare, "ratio", "<= 1.05")
+    report("peak memory of the chain", peak, "GB", "<= 0.8")
+
+
+def test_scoring_beside_its_product(report: Report) -> None:
+    """Sgemm of all users and books alone / scoring and selection of the top 100 with read books left out."""
+    generator = np.random.default_rng(1)
+    users = generator.standard_normal((53_424, 128), dtype=np.float32)
+    books = generator.standard_normal((10_000, 128), dtype=np.float32)
+    read = sp.csr_matrix(sp.random(53_424, 10_000, density=0.0112, dtype=np.float32, rng=1))
+    turned = np.ascontiguousarray(books.T)
+
+    def product() -> None:
+        for start in range(0, len(users), 2048):
+            users[start : start + 2048] @ turned
+
+    product()
+    floors = [_timed(product) for _ in range(3)]
+    ours = [_timed(lambda: scoring.best(users, books, read, 100)) for _ in range(3)]
+    ratio = float(np.median(floors) / np.median(ours))
+    report("sgemm alone / scoring and selection", ratio, "ratio", ">= 0.45")
+    report("scoring and selection for all users", float(np.median(ours)), "s")
+
+
+def test_a_warm_start_beside_a_cold_one(artifacts: Artifacts, report: Report) -> None:
+    """Iterations from yesterday's factors (1 % fewer rows) to the training loss of a cold fit of 15."""
+    folder = ReleaseFolder(next(artifacts.releases.glob(f"{DAY}-*")))
+    today = _confidence(folder)
+    keep = np.random.default_rng(2).random(today.nnz) > 0.01
+    coo = today.tocoo()
+    yesterday = sp.csr_matrix((coo.data[keep], (coo.row[keep], coo.col[keep])), shape=today.shape)
+    with threadpool_limits(1, "blas"):
+        cold = _model(15)
+        losses: list[float] = []
+        cold.calculate_training_loss = True
+        cold.fit(today, show_progress=False, callback=lambda _i, _t, loss: losses.append(loss))
+        before = _model(15)
+        before.fit(yesterday, show_progress=False)
+        warm = _model(15)
+        warm.user_factors, warm.item_factors = before.user_factors, before.item_factors
+        warm.calculate_training_loss = True
+        again: list[float] = []
+        warm.fit(today, show_progress=False, callback=lambda _i, _t, loss: again.append(loss))
+    enough = next((n for n, loss in enumerate(again, 1) if loss <= losses[-1]), 16)
+    report("iterations of a warm start to the loss of a cold 15", enough, "iterations", "seen 1")
+
+
+def _model(iterations: int) -> AlternatingLeastSquares:
+    return AlternatingLeastSquares(
+        factors=SETTINGS.factors,
+        regularization=SETTINGS.regularization,
+        alpha=1.0,
+        iterations=iterations,
+        num_threads=2,
+        random_state=SETTINGS.seed,
+    )
