@@ -1,8 +1,8 @@
 """Starts and stops Airflow on this machine: api-server, scheduler and dag-processor under the process manager.
 
 In: `python -m deploy.airflow.control up|down|status|environment` and the variables of `deploy.airflow.settings`.
-Out: running processes on loopback. Guarantees that `up` returns when the UI answers and all DAGs are visible, that a second `up`
-changes nothing, and that `down` ends exactly what `up` started, each process by SIGTERM to its own pid.
+Out: running processes on loopback. Guarantees that `up` returns when the UI answers and all DAGs are visible, that
+a second `up` changes nothing, and that `down` ends exactly what `up` started, each process by SIGTERM to its own pid.
 No triggerer runs: an approval waits in the database and a late release is reported by the executor.
 """
 
