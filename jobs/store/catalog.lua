@@ -108,6 +108,7 @@ function transitions.begin_load(release, digest, partition, token, publisher, le
     if other ~= release and entry.state ~= 'verified' and not held(entry) then
       if entry.state == 'loading' then
         entry.state = 'retiring'
+        entry.token = nil
         keep(other, entry)
       end
       table.insert(dead, other)

@@ -16,8 +16,9 @@ from redis.exceptions import ResponseError
 from jobs.runtime.progress import progress
 from jobs.store.encoding import Stored
 
-#: Commands of one pipeline over all shards, each of up to 64 lists of 401 bytes.
-_PIPELINE = 100
+#: Commands of one pipeline over all shards, each of up to 64 lists of 401 bytes. With three shards on this kind of
+#: machine 25 to 50 load 265,000 lists a second, 12 and 200 do 200,000, 400 do 140,000; two threads gain nothing.
+_PIPELINE = 50
 _FIELDS_A_COMMAND = 64
 #: With a rate limit a pipeline carries what may go in this time, so that the load is even.
 _RATE_STEP_S = 0.1
