@@ -19,6 +19,7 @@ from serving.settings import Settings
 from serving.shelf import EMPTY, Shelf, View, read_loaded, read_view
 
 _LOG = logging.getLogger(__name__)
+_STALE_IF_ERROR_S = 600
 
 
 class NoListYet(Exception):  # answered as 503
@@ -34,9 +35,11 @@ class Edge:
         self.view: View = EMPTY
         self.stopping = False
         self.metrics = Metrics(lambda: self.view, settings.instance)
+        # A cache in front may show an answer as long again while it renews it, and a last one while nobody answers.
         self.cached: Header = (
             b"cache-control",
-            b"public, max-age=%d" % settings.cache_max_age_s,
+            b"public, max-age=%d, stale-while-revalidate=%d, stale-if-error=%d"
+            % (settings.cache_max_age_s, settings.cache_max_age_s, _STALE_IF_ERROR_S),
         )
         self._follower: asyncio.Task[None] | None = None
         self.lookups: Lookups

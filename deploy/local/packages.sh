@@ -3,11 +3,12 @@
 # packages these are, and uses sudo only where it is not root.
 set -euo pipefail
 
-# program:package
+# program or file:package
 needed=(
     redis-server:redis-server
     redis-benchmark:redis-tools
     nginx:nginx-light
+    /usr/lib/nginx/modules/ngx_http_js_module.so:libnginx-mod-http-js
     wrk:wrk
     chromium:chromium
     curl:curl
@@ -17,7 +18,7 @@ needed=(
 PATH=$PATH:/usr/sbin:/sbin
 missing=()
 for pair in "${needed[@]}"; do
-    command -v "${pair%%:*}" >/dev/null || missing+=("${pair#*:}")
+    command -v "${pair%%:*}" >/dev/null || [ -e "${pair%%:*}" ] || missing+=("${pair#*:}")
 done
 if [ ${#missing[@]} -eq 0 ]; then
     exit 0

@@ -1,0 +1,1 @@
+"""NGINX in front of the edge replicas: its settings, its configuration, its API keys."""
