@@ -14,31 +14,27 @@ import pyarrow as pa
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from jobs.model import matrix, popularity, scoring
+from jobs.model import als, matrix, personal, popularity, scoring
 from jobs.model.settings import ModelSettings
 from jobs.release import inputs
 from jobs.release.folder import ReleaseFolder, require
 from jobs.runtime.files import sha256, write_table
 from jobs.runtime.record import read_record, recorded
+from jobs.train import read_factors
 from schemas.tables import (
     ALL_BOOKS,
     BOOK_ID,
     BOOK_IDS,
-    ENTITY_ID,
     GENRES,
     LISTS,
     POPULARITY,
-    RATING,
     SCORES,
-    SIDE,
-    SIDE_BOOK,
     SIMILAR,
     SOURCE,
     SOURCE_ALS,
     SOURCE_POPULARITY,
     TAG,
     USER_ID,
-    VECTOR,
 )
 
 #: Genres with fewer rated books get no list of their own.
@@ -67,7 +63,6 @@ class _Catalogue:
     book_ids: matrix.Ids
     users: NDArray[np.int64]
     books: NDArray[np.int64]
-    positive: NDArray[np.bool_]
     cards: pl.DataFrame
 
     @property
@@ -85,16 +80,16 @@ def run(folder: ReleaseFolder, run_by: str, threads: int | None = None) -> Outco
     if standing is not None and all(path.is_file() for path in targets):
         return Outcome(**standing, reused=True)
     settings = inputs.settings(folder)
-    catalogue = _catalogue(folder, settings)
-    user_vectors, book_vectors = _vectors(folder)
+    catalogue = _catalogue(folder)
+    vectors = read_factors(folder).vectors
     with recorded("recommend", folder.records, run_by) as counts:
         popular = popularity.weights(
             catalogue.books, len(catalogue.book_ids.values), settings.popularity_half_life_share
         )
         tags = _write_popularity(folder, catalogue, popular, settings)
-        similar = _write_similar(folder, catalogue, book_vectors, settings, threads)
+        similar = _write_similar(folder, catalogue, vectors.books, settings, threads)
         lists, others, short = _write_lists(
-            folder, catalogue, (user_vectors, book_vectors), popular, settings, threads=threads
+            folder, catalogue, vectors, popular, settings, threads=threads
         )
         outcome = Outcome(
             release=folder.release,
@@ -109,10 +104,8 @@ def run(folder: ReleaseFolder, run_by: str, threads: int | None = None) -> Outco
     return outcome
 
 
-def _catalogue(folder: ReleaseFolder, settings: ModelSettings) -> _Catalogue:
-    rows = pl.read_parquet(
-        require(folder.interactions, "extract"), columns=[USER_ID, BOOK_ID, RATING]
-    )
+def _catalogue(folder: ReleaseFolder) -> _Catalogue:
+    rows = pl.read_parquet(require(folder.interactions, "extract"), columns=[USER_ID, BOOK_ID])
     cards = pl.read_parquet(folder.books, columns=[BOOK_ID, GENRES])
     user_ids, book_ids = (
         matrix.ids_of(rows[USER_ID].to_numpy()),
@@ -123,22 +116,14 @@ def _catalogue(folder: ReleaseFolder, settings: ModelSettings) -> _Catalogue:
         book_ids=book_ids,
         users=user_ids.positions(rows[USER_ID].to_numpy()),
         books=book_ids.positions(rows[BOOK_ID].to_numpy()),
-        positive=(rows[RATING] >= settings.positive_from).to_numpy(),
         cards=cards,
     )
-
-
-def _vectors(folder: ReleaseFolder) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    table = pl.read_parquet(require(folder.factors, "train"), columns=[SIDE, ENTITY_ID, VECTOR])
-    is_book = (table[SIDE] == SIDE_BOOK).to_numpy()
-    vectors = table[VECTOR].to_numpy()
-    return vectors[~is_book], vectors[is_book]
 
 
 def _write_lists(
     folder: ReleaseFolder,
     catalogue: _Catalogue,
-    vectors: tuple[NDArray[np.float32], NDArray[np.float32]],
+    vectors: als.Factors,
     popular: NDArray[np.float64],
     settings: ModelSettings,
     *,
@@ -146,23 +131,8 @@ def _write_lists(
 ) -> tuple[int, int, int]:
     """Write a list for every user and return (lists, of them popularity lists, of them short lists)."""
     rated = catalogue.rated
-    found = scoring.best(*vectors, rated, settings.list_length, threads=threads)
-    liked = np.bincount(catalogue.users[catalogue.positive], minlength=rated.shape[0])
-    without = np.flatnonzero(liked == 0)
-    if len(without):
-        # No positive rating, no vector: what is read lately, less what they have rated.
-        ones = np.ones((len(without), 1), dtype=np.float32)
-        common = scoring.best(
-            ones,
-            popular.astype(np.float32)[:, None],
-            rated[without],
-            settings.list_length,
-            threads=threads,
-        )
-        found.positions[without] = common.positions
-        found.scores[without] = common.scores
-        found.counts[without] = common.counts
-    sources = np.where(liked > 0, SOURCE_ALS, SOURCE_POPULARITY)
+    listed = personal.best(vectors, rated, popular, settings, settings.list_length, threads=threads)
+    found, sources = listed.found, np.where(listed.own, SOURCE_ALS, SOURCE_POPULARITY)
     table = pa.table(
         {
             USER_ID: pa.array(catalogue.user_ids.values),
@@ -171,7 +141,11 @@ def _write_lists(
         }
     )
     write_table(folder.lists, table, LISTS)
-    return rated.shape[0], len(without), int((found.counts < settings.list_length).sum())
+    return (
+        rated.shape[0],
+        int((~listed.own).sum()),
+        int((found.counts < settings.list_length).sum()),
+    )
 
 
 def _write_popularity(

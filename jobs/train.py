@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 import numpy as np
 import polars as pl
 import pyarrow as pa
-import scipy.sparse as sp
+from numpy.typing import NDArray
 
-from jobs.model import als, matrix
+from jobs.model import als, confidence, matrix
 from jobs.model.settings import ModelSettings
 from jobs.release import inputs
 from jobs.release.folder import ReleaseFolder, require
@@ -60,14 +60,13 @@ def run(folder: ReleaseFolder, run_by: str, threads: int | None = None) -> Outco
     books = matrix.Ids(pl.read_parquet(folder.books, columns=[BOOK_ID])[BOOK_ID].to_numpy())
     users = matrix.ids_of(rows[USER_ID].to_numpy())
     with recorded("train", folder.records, run_by) as counts:
-        confidence = confidences(rows, users, books, settings)
-        fitted = als.fit(confidence, settings, threads)
+        fitted, positives = fit(rows, users, books, settings, threads, show_progress=True)
         write_table(folder.factors, _table(fitted, users, books), factors(settings.factors))
         outcome = Outcome(
             release=folder.release,
             users=len(users.values),
             books=len(books.values),
-            positives=int(confidence.nnz),
+            positives=positives,
             factors=settings.factors,
             digest=sha256(folder.factors),
             trained_at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -76,17 +75,44 @@ def run(folder: ReleaseFolder, run_by: str, threads: int | None = None) -> Outco
     return outcome
 
 
-def confidences(
-    rows: pl.DataFrame, users: matrix.Ids, books: matrix.Ids, settings: ModelSettings
-) -> sp.csr_matrix:
-    """Return the (users, books) confidence matrix: `alpha` for each rating of at least `positive_from`."""
-    liked = rows.filter(pl.col(RATING) >= settings.positive_from)
-    return matrix.sparse(
-        users.positions(liked[USER_ID].to_numpy()),
-        books.positions(liked[BOOK_ID].to_numpy()),
-        np.full(liked.height, settings.alpha, dtype=np.float32),
-        (len(users.values), len(books.values)),
-    )
+def fit(
+    rows: pl.DataFrame,
+    users: matrix.Ids,
+    books: matrix.Ids,
+    settings: ModelSettings,
+    threads: int | None = None,
+    *,
+    show_progress: bool = False,
+) -> tuple[als.Factors, int]:
+    """Return factors of all users and books from rows in order of arrival, and the number of positive ratings.
+
+    The books' vectors come from the alternating fit; the users' are solved once more, exactly and from their own
+    confidences (`jobs.model.confidence.profiles`), against the final vectors of the books.
+    """
+    training = confidence.training(rows, users, books, settings)
+    fitted = als.fit(training, settings, threads, show_progress=show_progress)
+    profiles = confidence.profiles(rows, users, books, settings)
+    positives = int((rows[RATING] >= settings.positive_from).sum())
+    return als.Factors(
+        als.readers(profiles, fitted.books, settings, threads), fitted.books
+    ), positives
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Factors as they lie in a release, with the ascending ids of their rows."""
+
+    user_ids: NDArray[np.int32]
+    book_ids: NDArray[np.int32]
+    vectors: als.Factors
+
+
+def read_factors(folder: ReleaseFolder) -> Stored:
+    """Return the factors of a release. Raises BrokenInput when train has not finished."""
+    table = pl.read_parquet(require(folder.factors, "train"), columns=[SIDE, ENTITY_ID, VECTOR])
+    is_book = (table[SIDE] == SIDE_BOOK).to_numpy()
+    ids, vectors = table[ENTITY_ID].to_numpy(), table[VECTOR].to_numpy()
+    return Stored(ids[~is_book], ids[is_book], als.Factors(vectors[~is_book], vectors[is_book]))
 
 
 def _table(fitted: als.Factors, users: matrix.Ids, books: matrix.Ids) -> pa.Table:

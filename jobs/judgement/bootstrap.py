@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.sparse as sp
 
 from jobs.judgement.metrics import Values
 from jobs.judgement.ranked import Ids
@@ -71,6 +72,30 @@ def mean(user_ids: Ids, values: Values, how: Resampling) -> Interval:
     """Return the mean of `values` (cases,) with its interval."""
     resampled = resampled_means(user_ids, values[:, None], how)[:, 0]
     return interval(float(values.mean()), resampled, how.confidence)
+
+
+def exposures(
+    user_ids: list[Ids], shown: list[sp.csr_matrix], how: Resampling
+) -> Iterator[list[np.ndarray]]:
+    """Give blocks of exposure counts (s, books) over resampled users, one array a cut, on the same users for all.
+
+    `shown` holds (users, books) incidence matrices, `user_ids` the users of their rows.
+    """
+    everyone = np.unique(np.concatenate(user_ids))
+    places = [np.searchsorted(everyone, ids) for ids in user_ids]
+    for drawn in multiplicities(len(everyone), how):
+        yield [
+            np.asarray((matrix.T @ drawn[:, place].T).T)
+            for place, matrix in zip(places, shown, strict=True)
+        ]
+
+
+def centred(value: float, resampled: np.ndarray, confidence: float) -> Interval:
+    """Return the interval around `value` with the spread of `resampled` (samples,) around its own mean.
+
+    For statistics such as the number of distinct books, which a resample of users always has fewer of.
+    """
+    return interval(value, resampled - resampled.mean() + value, confidence)
 
 
 @dataclass(frozen=True)

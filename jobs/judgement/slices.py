@@ -27,7 +27,8 @@ class Slice:
     """One origin: `history` is all rows before it; `relevant` the liked pairs of the slice after it.
 
     `case_ids` are the users with something relevant, ascending; `history_lengths` the number of ratings
-    each had before. `book_ids` are all books of the history, ascending, `book_counts` their ratings.
+    each had before. `book_ids` are all books of the history, ascending, `book_counts` their ratings;
+    `catalogue` are all books that could be recommended, `read` the pairs of the history.
     """
 
     history: pa.Table
@@ -38,9 +39,13 @@ class Slice:
     book_ids: Ids
     book_counts: Counts
     known_users: int
+    catalogue: Ids
+    read: Keys
 
 
-def cut(interactions: pa.Table, before: int, rows: int, positive_from: int) -> Slice:
+def cut(
+    interactions: pa.Table, catalogue: Ids, before: int, rows: int, positive_from: int
+) -> Slice:
     """Return the slice that predicts rows [before, before + rows) from the rows before them."""
     history = interactions.slice(0, before)
     future = interactions.slice(before, rows)
@@ -65,10 +70,19 @@ def cut(interactions: pa.Table, before: int, rows: int, positive_from: int) -> S
         book_ids=books,
         book_counts=counts,
         known_users=len(known),
+        catalogue=catalogue,
+        read=np.sort(
+            pack(
+                np.asarray(history[tables.USER_ID], dtype=np.int32),
+                np.asarray(history[tables.BOOK_ID], dtype=np.int32),
+            )
+        ),
     )
 
 
-def newest(interactions: pa.Table, slices: int, share: float, positive_from: int) -> list[Slice]:
+def newest(
+    interactions: pa.Table, catalogue: Ids, slices: int, share: float, positive_from: int
+) -> list[Slice]:
     """Return the newest `slices` slices of `share` of all rows each, oldest first, without overlap.
 
     A slice without history or without a row is left out, so that a small table gives fewer.
@@ -76,16 +90,26 @@ def newest(interactions: pa.Table, slices: int, share: float, positive_from: int
     total = interactions.num_rows
     size = max(1, round(total * share))
     starts = [total - size * back for back in range(slices, 0, -1)]
-    return [cut(interactions, start, size, positive_from) for start in starts if start > 0]
+    return [
+        cut(interactions, catalogue, start, size, positive_from) for start in starts if start > 0
+    ]
 
 
 def at_shares(
-    interactions: pa.Table, shares: tuple[float, ...], width: float, positive_from: int
+    interactions: pa.Table,
+    catalogue: Ids,
+    shares: tuple[float, ...],
+    width: float,
+    positive_from: int,
 ) -> list[Slice]:
     """Return the slice after each share of the rows, `width` of all rows wide."""
     total = interactions.num_rows
     edges = [(round(total * share), round(total * (share + width))) for share in shares]
-    return [cut(interactions, start, end - start, positive_from) for start, end in edges if start]
+    return [
+        cut(interactions, catalogue, start, end - start, positive_from)
+        for start, end in edges
+        if start > 0
+    ]
 
 
 def lookup(ids: Ids, values: Counts, wanted: np.ndarray) -> Counts:

@@ -7,9 +7,11 @@ needs evidence, that no evidence is `hold`, and that each reason names its numbe
 from dataclasses import dataclass
 
 from jobs.judgement.bootstrap import Difference
+from jobs.judgement.comparison import Comparison
 from jobs.judgement.settings import JudgementSettings
 
 GO, HOLD, STOP = "go", "hold", "stop"
+_GRAVITY = (STOP, HOLD, GO)
 
 
 @dataclass(frozen=True)
@@ -23,82 +25,136 @@ class Reason:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What was measured; None where it could not be."""
+    """What was measured; None where it could not be.
+
+    `checks` are the data validations by table; `missing_users` have a positive rating and no vector. The
+    candidate is the model that was judged, trained on one slice less than the release.
+    """
 
     time_ordered: bool
     users: int
-    against_recent: Difference | None
-    against_reference: Difference | None
-    coverage: float | None
-    reference_coverage: float | None
-    reference_overlap: float | None
+    checks: dict[str, str | None]
     broken_lists: int
+    missing_users: int
+    against_recent: Difference | None
+    candidate_overlap: float | None
+    coverage: float
+    candidate_coverage: float | None
+    compared: Comparison | None
 
 
 def reasons(evidence: Evidence, settings: JudgementSettings) -> list[Reason]:
-    """Return every reason that speaks; the gravest decides."""
-    found = [*_lists(evidence)]
-    if not evidence.time_ordered:
-        text = "quality is not measurable: the source's rows are in no order of time"
-        return [*found, Reason("not_measurable", text, HOLD)]
-    if evidence.users < settings.min_users or evidence.against_recent is None:
-        text = f"no evidence: {evidence.users} users with something to find, {settings.min_users} are needed"
-        return [*found, Reason("no_evidence", text, HOLD)]
-    found += _against_recent(evidence.against_recent)
-    if evidence.against_reference is not None:
-        found += _against_reference(evidence.against_reference, settings)
-    found += _breadth(evidence, settings)
-    return found
+    """Return every reason that speaks, the gravest first; the gravest decides."""
+    found = [
+        *_data(evidence),
+        *_soundness(evidence, settings),
+        *_quality(evidence, settings),
+        *_likeness(evidence, settings),
+    ]
+    return sorted(found, key=lambda reason: _GRAVITY.index(reason.verdict))
 
 
 def verdict(found: list[Reason]) -> str:
-    """Return the gravest verdict among the reasons; `go` without any."""
-    calls = {reason.verdict for reason in found}
-    return STOP if STOP in calls else HOLD if HOLD in calls else GO
+    """Return the gravest verdict among the reasons; `hold` without any, since `go` needs evidence."""
+    return min((reason.verdict for reason in found), key=_GRAVITY.index, default=HOLD)
 
 
-def _lists(evidence: Evidence) -> list[Reason]:
-    if not evidence.broken_lists:
-        return []
-    text = f"{evidence.broken_lists} lists are short, repeat a book or hold a read one"
-    return [Reason("broken_lists", text, STOP)]
+def _data(evidence: Evidence) -> list[Reason]:
+    found = []
+    for table, status in evidence.checks.items():
+        if status == "failed":
+            found.append(Reason("data_checks_failed", f"the checks of {table} failed", STOP))
+        elif status == "crashed":
+            text = f"the checks of {table} crashed, so nothing is known of them"
+            found.append(Reason("data_checks_crashed", text, HOLD))
+        elif status is None:
+            text = f"{table} as it lies has not been validated"
+            found.append(Reason("data_not_validated", text, HOLD))
+    return found
 
 
-def _against_recent(difference: Difference) -> list[Reason]:
+def _soundness(evidence: Evidence, settings: JudgementSettings) -> list[Reason]:
+    """Tell a release that is not what its settings and rows would have given."""
+    found = []
+    if evidence.broken_lists:
+        text = f"{evidence.broken_lists} lists are short, repeat a book or hold a read one"
+        found.append(Reason("broken_lists", text, STOP))
+    if evidence.missing_users:
+        text = f"{evidence.missing_users} users with positive ratings have no vector"
+        found.append(Reason("users_missing", text, STOP))
+    overlap, judged = evidence.candidate_overlap, evidence.candidate_coverage
+    if overlap is not None and overlap < settings.candidate_overlap:
+        text = (
+            "the release is not the model that was judged: the mean overlap of their lists is "
+            f"{overlap:.2f}, below {settings.candidate_overlap}"
+        )
+        found.append(Reason("unlike_judged_model", text, STOP))
+    if judged is not None and evidence.coverage < (1 - settings.coverage_fall) * judged:
+        text = f"coverage@10 is {evidence.coverage:.4f}; the model that was judged has {judged:.4f}"
+        found.append(Reason("narrower_than_judged_model", text, HOLD))
+    return found
+
+
+def _quality(evidence: Evidence, settings: JudgementSettings) -> list[Reason]:
+    if not evidence.time_ordered:
+        text = "quality is not measurable: the source's rows are in no order of time"
+        return [Reason("not_measurable", text, HOLD)]
+    if evidence.users < settings.min_users or evidence.against_recent is None:
+        text = f"no evidence: {evidence.users} users with something to find, {settings.min_users} are needed"
+        return [Reason("no_evidence", text, HOLD)]
+    found = [_against_recent(evidence.against_recent)]
+    if evidence.compared is not None:
+        found.append(_against_reference(evidence.compared, settings))
+    return found
+
+
+def _against_recent(difference: Difference) -> Reason:
     absolute = difference.absolute
     told = f"NDCG@10 less that of recent popularity is {_told(absolute.value, absolute.low, absolute.high)}"
     if absolute.low > 0:
-        return [Reason("beats_recent_popularity", told, GO)]
-    return [Reason("not_above_recent_popularity", f"{told}, not surely above 0", HOLD)]
+        return Reason("beats_recent_popularity", told, GO)
+    return Reason("not_above_recent_popularity", f"{told}, not surely above 0", HOLD)
 
 
-def _against_reference(difference: Difference, settings: JudgementSettings) -> list[Reason]:
-    relative = difference.relative
+def _against_reference(compared: Comparison, settings: JudgementSettings) -> Reason:
+    if compared.difference is not None and compared.difference.absolute.low == 0 == (
+        compared.difference.absolute.high
+    ):
+        text = f"finds exactly what the reference finds, on {compared.users} users"
+        return Reason("same_as_reference", text, GO)
+    relative = compared.difference.relative if compared.difference else None
     if relative is None:
-        return [
-            Reason("reference_not_comparable", "the reference finds nothing to compare with", HOLD)
-        ]
+        text = (
+            f"nothing to compare with the reference: of the {compared.users} users who read on "
+            f"in {compared.rows} newer rows it serves too few"
+        )
+        return Reason("reference_not_comparable", text, HOLD)
     told = (
-        f"NDCG@10 relative to the reference is {_told(relative.value, relative.low, relative.high)}"
+        f"NDCG@10 relative to the reference is {_told(relative.value, relative.low, relative.high)} "
+        f"on {compared.users} users"
     )
+    margin = f"{settings.reference_margin:+.0%}"
     if relative.low > settings.reference_margin:
-        return [Reason("holds_against_reference", told, GO)]
+        return Reason("holds_against_reference", told, GO)
     if relative.high < settings.reference_margin:
-        text = f"{told}, surely below {settings.reference_margin:+.0%}"
-        return [Reason("worse_than_reference", text, STOP)]
-    text = f"{told}, not surely above {settings.reference_margin:+.0%}"
-    return [Reason("not_surely_as_good_as_reference", text, HOLD)]
+        return Reason("worse_than_reference", f"{told}, surely below {margin}", STOP)
+    return Reason("not_surely_as_good_as_reference", f"{told}, not surely above {margin}", HOLD)
 
 
-def _breadth(evidence: Evidence, settings: JudgementSettings) -> list[Reason]:
+def _likeness(evidence: Evidence, settings: JudgementSettings) -> list[Reason]:
+    compared = evidence.compared
+    if compared is None:
+        return []
     found = []
-    ours, theirs = evidence.coverage, evidence.reference_coverage
-    if ours is not None and theirs and ours < (1 - settings.coverage_fall) * theirs:
+    ours, theirs = compared.coverage_at_10, compared.reference_coverage_at_10
+    if ours < (1 - settings.coverage_fall) * theirs:
         text = f"coverage@10 fell from {theirs:.4f} to {ours:.4f}"
         found.append(Reason("coverage_fell", text, HOLD))
-    overlap = evidence.reference_overlap
-    if overlap is not None and overlap < settings.reference_overlap:
-        text = f"lists changed much: mean overlap with the reference is {overlap:.2f}"
+    if compared.overlap < settings.reference_overlap:
+        text = (
+            f"lists changed much: their mean overlap with the reference is {compared.overlap:.2f}, "
+            f"below {settings.reference_overlap}"
+        )
         found.append(Reason("lists_churned", text, HOLD))
     return found
 

@@ -32,6 +32,14 @@ def weights(
     return counts / greatest if greatest > 0 else counts
 
 
+def multiplier(popular: NDArray[np.float64], exponent: float, floor: float) -> NDArray[np.float32]:
+    """Return what each book's scores are multiplied with: (weight + floor) ** exponent, the greatest being 1."""
+    greatest = popular.max(initial=0.0) + floor
+    if exponent == 0 or greatest == 0:
+        return np.ones(len(popular), dtype=np.float32)
+    return np.asarray(((popular + floor) / greatest) ** exponent, dtype=np.float32)
+
+
 def ranked(
     scores: NDArray[np.float64], among: NDArray[np.int64], limit: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:

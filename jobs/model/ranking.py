@@ -1,9 +1,11 @@
-"""A model judged as it would serve: fit on a history, rank for the users of a slice.
+"""A model judged as it would serve: fit on a history, rank for the users it knows.
 
-In: the accepted rows up to a cut. Out: lists as a matrix, by the same code as the release's own lists. Guarantees that
-nothing after the cut is used, that read books are left out, and that a user whom the model does not know gets the
-recent popularity list, as the edge would answer.
+In: the accepted rows up to a cut, the catalogue. Out: lists as a matrix, by the same code as the release's own lists.
+Guarantees that nothing after the cut is used, that read books are left out, and that a user whom the model does
+not know gets the recent popularity list, as the edge would answer.
 """
+
+from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
@@ -12,75 +14,107 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from jobs.judgement.ranked import NO_BOOK, IdMatrix, Ranked
-from jobs.model import als, matrix, popularity, scoring
+from jobs.model import als, matrix, personal, popularity, scoring
 from jobs.model.settings import ModelSettings
-from jobs.train import confidences
-from schemas.tables import BOOK_ID, USER_ID
+from jobs.release.folder import ReleaseFolder
+from jobs.train import fit, read_factors
+from schemas.tables import BOOK_ID, RATING, USER_ID
 
 
-def by_model(
-    history: pa.Table, cases: NDArray[np.int32], settings: ModelSettings, depth: int
-) -> Ranked:
-    """Return lists (cases, depth) of ALS fitted on `history` (INTERACTIONS in order of arrival)."""
-    rows = pl.DataFrame(pl.from_arrow(history))
-    users = matrix.ids_of(rows[USER_ID].to_numpy())
-    books = matrix.ids_of(rows[BOOK_ID].to_numpy())
-    confidence = confidences(rows, users, books, settings)
-    fitted = als.fit(confidence, settings)
-    places, known = _places(users, cases)
-    vectors = fitted.users[places]
-    rated = _rated(rows, users, books, places)
-    found = scoring.best(vectors, fitted.books, rated, depth)
-    lists = _ids(found, books)
-    without = ~known | (np.linalg.norm(vectors, axis=1) == 0)
-    common = by_popularity(history, cases, settings.popularity_half_life_share, depth)
-    lists[without] = common.book_ids[without]
-    return Ranked(cases, lists, common.fallback)
+@dataclass(frozen=True)
+class History:
+    """Rows before a cut, in order of arrival, with users and books as positions; `books` is the whole catalogue."""
+
+    rows: pl.DataFrame
+    users: matrix.Ids
+    books: matrix.Ids
+    book_positions: NDArray[np.int64]
+    rated: sp.csr_matrix
 
 
-def by_popularity(
-    history: pa.Table, cases: NDArray[np.int32], half_life_share: float, depth: int
-) -> Ranked:
-    """Return lists (cases, depth) of the most read books, weighted by recency; infinity weighs all rows alike."""
-    rows = pl.DataFrame(pl.from_arrow(history))
-    users = matrix.ids_of(rows[USER_ID].to_numpy())
-    books = matrix.ids_of(rows[BOOK_ID].to_numpy())
-    positions = books.positions(rows[BOOK_ID].to_numpy())
-    weights = popularity.weights(positions, len(books.values), half_life_share).astype(np.float32)
-    places, known = _places(users, cases)
-    rated = _rated(rows, users, books, places)
-    rated = sp.csr_matrix(sp.diags(known.astype(np.float32)) @ rated)
-    ones = np.ones((len(cases), 1), dtype=np.float32)
-    found = scoring.best(ones, weights[:, None], rated, depth)
-    everyone, _ = scoring.select(weights[None, :], depth)
-    fallback = np.full(depth, NO_BOOK, dtype=np.int32)
-    fallback[: everyone.shape[1]] = books.values[everyone[0]]
-    return Ranked(cases, _ids(found, books), fallback)
-
-
-def _places(
-    users: matrix.Ids, cases: NDArray[np.int32]
-) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Return each case's position and whether the user is known; the position of an unknown one means nothing."""
-    places = np.searchsorted(users.values, cases).clip(max=len(users.values) - 1)
-    return places, users.values[places] == cases
-
-
-def _rated(
-    rows: pl.DataFrame, users: matrix.Ids, books: matrix.Ids, places: NDArray[np.int64]
-) -> sp.csr_matrix:
-    ones = np.ones(rows.height, dtype=np.float32)
+def history(rows: pa.Table, catalogue: NDArray[np.int32]) -> History:
+    """Return `rows` (INTERACTIONS in order of arrival) over the ascending ids of the `catalogue`."""
+    frame = pl.DataFrame(pl.from_arrow(rows))
+    users, books = matrix.ids_of(frame[USER_ID].to_numpy()), matrix.Ids(catalogue)
+    of_books = books.positions(frame[BOOK_ID].to_numpy())
+    ones = np.ones(frame.height, dtype=np.float32)
     shape = (len(users.values), len(books.values))
-    everything = matrix.sparse(
-        users.positions(rows[USER_ID].to_numpy()),
-        books.positions(rows[BOOK_ID].to_numpy()),
-        ones,
-        shape,
+    rated = matrix.sparse(users.positions(frame[USER_ID].to_numpy()), of_books, ones, shape)
+    return History(frame, users, books, of_books, rated)
+
+
+def by_model(past: History, settings: ModelSettings, depth: int) -> Ranked:
+    """Return lists (users, depth) of the model fitted on `past`, for every user in it."""
+    vectors, _ = fit(past.rows, past.users, past.books, settings)
+    popular = _popular(past, settings.popularity_half_life_share)
+    found = personal.best(vectors, past.rated, popular, settings, depth).found
+    return Ranked(past.users.values, ids_of(found, past.books), _everyone(popular, past, depth))
+
+
+@dataclass(frozen=True)
+class Shipped:
+    """A release's lists as its factors give them; `missing` users have a positive rating and no vector."""
+
+    lists: Ranked
+    missing: int
+
+
+def of_release(
+    folder: ReleaseFolder,
+    interactions: pa.Table,
+    catalogue: NDArray[np.int32],
+    settings: ModelSettings,
+    depth: int,
+) -> Shipped:
+    """Return the lists (users, depth) that the factors of a release give to every user in `interactions`.
+
+    A user without a vector gets the popularity list, as in a release, and is counted as missing if the
+    user has a positive rating. Raises BrokenInput when train has not finished.
+    """
+    past = history(interactions, catalogue)
+    stored = read_factors(folder)
+    vectors = als.Factors(
+        _aligned(past.users, stored.user_ids, stored.vectors.users),
+        _aligned(past.books, stored.book_ids, stored.vectors.books),
     )
-    return everything[places]
+    popular = _popular(past, settings.popularity_half_life_share)
+    listed = personal.best(vectors, past.rated, popular, settings, depth)
+    positive = past.rows.filter(pl.col(RATING) >= settings.positive_from)[USER_ID].unique()
+    with_positive = np.isin(past.users.values, positive.to_numpy())
+    lists = ids_of(listed.found, past.books)
+    ranked = Ranked(past.users.values, lists, _everyone(popular, past, depth))
+    return Shipped(ranked, int((with_positive & ~listed.own).sum()))
 
 
-def _ids(found: scoring.Best, books: matrix.Ids) -> IdMatrix:
-    lists = books.values[found.positions]
-    valid = np.arange(lists.shape[1]) < found.counts[:, None]
-    return np.where(valid, lists, np.int32(NO_BOOK))
+def _aligned(
+    wanted: matrix.Ids, ids: NDArray[np.int32], vectors: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Return the vectors of `wanted`, zero where the ascending `ids` do not have one."""
+    found = np.zeros((len(wanted.values), vectors.shape[1]), dtype=np.float32)
+    _, into, of = np.intersect1d(wanted.values, ids, assume_unique=True, return_indices=True)
+    found[into] = vectors[of]
+    return found
+
+
+def by_popularity(past: History, half_life_share: float, depth: int) -> Ranked:
+    """Return lists (users, depth) of the most read books by recency; an infinite half-life weighs all rows alike."""
+    popular = _popular(past, half_life_share)
+    found = personal.most_read(popular, past.rated, depth)
+    return Ranked(past.users.values, ids_of(found, past.books), _everyone(popular, past, depth))
+
+
+def ids_of(found: scoring.Best, books: matrix.Ids) -> IdMatrix:
+    """Return found positions (rows, depth) as book ids, `NO_BOOK` where a row has no more."""
+    valid = np.arange(found.positions.shape[1]) < found.counts[:, None]
+    return np.where(valid, books.values[found.positions], np.int32(NO_BOOK))
+
+
+def _popular(past: History, half_life_share: float) -> NDArray[np.float64]:
+    return popularity.weights(past.book_positions, len(past.books.values), half_life_share)
+
+
+def _everyone(popular: NDArray[np.float64], past: History, depth: int) -> NDArray[np.int32]:
+    places, _ = popularity.ranked(popular, np.arange(len(popular)), depth)
+    fallback = np.full(depth, NO_BOOK, dtype=np.int32)
+    fallback[: len(places)] = past.books.values[places]
+    return fallback

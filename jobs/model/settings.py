@@ -22,10 +22,18 @@ class ModelSettings:
     iterations: int
     regularization: float
     alpha: float
+    neutral_weight: float
+    low_weight: float
+    confidence_half_life_share: float
+    profile_alpha: float
+    profile_regularization: float
+    profile_half_life_books: float
+    popularity_half_life_share: float
+    popularity_exponent: float
+    popularity_floor: float
     seed: int
     list_length: int
     similar_length: int
-    popularity_half_life_share: float
 
 
 def load(path: Path | None) -> ModelSettings:

@@ -24,8 +24,10 @@ class _PlainLines:
         sys.stderr.flush()
 
 
-def progress(total: int | None, description: str, unit: str, *, scaled: bool = False) -> Any:
-    """Return a progress bar to be used as a context manager; `update(n)` moves it."""
+def progress(
+    total: int | None, description: str, unit: str, *, scaled: bool = False, shown: bool = True
+) -> Any:
+    """Return a progress bar to be used as a context manager; `update(n)` moves it. Not `shown`, it is silent."""
     terminal = sys.stderr.isatty()
     return tqdm(
         total=total,
@@ -36,4 +38,5 @@ def progress(total: int | None, description: str, unit: str, *, scaled: bool = F
         mininterval=0.1 if terminal else _PLAIN_INTERVAL_S,
         dynamic_ncols=terminal,
         leave=True,
+        disable=not shown,
     )

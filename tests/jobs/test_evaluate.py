@@ -11,6 +11,7 @@ from ir_measures import RR, R, nDCG
 from jobs.judgement import metrics, slices, verdict
 from jobs.judgement import settings as judgement_settings
 from jobs.judgement.bootstrap import Difference, Interval, Resampling, difference
+from jobs.judgement.comparison import Comparison
 from jobs.model import settings as model_settings
 from tests.jobs.command_line import run
 
@@ -58,40 +59,66 @@ def test_pairs_pack_into_ascending_keys() -> None:
     assert slices.pack(np.array([1]), np.array([2])).tolist() == [(1 << 32) | 2]
 
 
-def _evidence(**changes: object) -> verdict.Evidence:
-    good = Difference(Interval(0.02, 0.01, 0.03), Interval(0.1, 0.05, 0.2))
-    values: dict[str, object] = {
-        "time_ordered": True,
-        "users": 500,
-        "against_recent": good,
-        "against_reference": good,
-        "coverage": 0.3,
-        "reference_coverage": 0.3,
-        "reference_overlap": 0.8,
-        "broken_lists": 0,
-        **changes,
-    }
-    return verdict.Evidence(**values)  # type: ignore[arg-type]
-
-
+_GOOD = Difference(Interval(0.02, 0.01, 0.03), Interval(0.1, 0.05, 0.2))
 _UNSURE = Difference(Interval(0.01, -0.01, 0.03), None)
 _WORSE = Difference(Interval(-0.1, -0.2, -0.1), Interval(-0.3, -0.4, -0.2))
 _OPEN = Difference(Interval(0, -0.1, 0.1), Interval(0, -0.2, 0.2))
+_EMPTY = Difference(Interval(0, 0, 0), None)
+
+
+def _compared(**changes: object) -> Comparison:
+    values: dict[str, object] = {
+        "reference": "2026-01-01-00000000",
+        "rows": 3000,
+        "users": 400,
+        "difference": _GOOD,
+        "coverage_at_10": 0.3,
+        "reference_coverage_at_10": 0.3,
+        "overlap": 0.8,
+        "reference_only_users": 0,
+        **changes,
+    }
+    return Comparison(**values)  # type: ignore[arg-type]
+
+
+def _evidence(**changes: object) -> verdict.Evidence:
+    values: dict[str, object] = {
+        "time_ordered": True,
+        "users": 500,
+        "checks": {"interactions": "passed", "books": "passed"},
+        "broken_lists": 0,
+        "missing_users": 0,
+        "against_recent": _GOOD,
+        "candidate_overlap": 0.8,
+        "coverage": 0.3,
+        "candidate_coverage": 0.3,
+        "compared": _compared(),
+        **changes,
+    }
+    return verdict.Evidence(**values)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
     ("changes", "word", "code"),
     [
         ({}, "go", "beats_recent_popularity"),
-        ({"against_reference": None}, "go", "beats_recent_popularity"),
+        ({"compared": None}, "go", "beats_recent_popularity"),
+        ({"compared": _compared(difference=_EMPTY)}, "go", "same_as_reference"),
+        ({"compared": _compared(difference=None)}, "hold", "reference_not_comparable"),
         ({"time_ordered": False}, "hold", "not_measurable"),
         ({"users": 3}, "hold", "no_evidence"),
         ({"against_recent": _UNSURE}, "hold", "not_above_recent_popularity"),
-        ({"against_reference": _WORSE}, "stop", "worse_than_reference"),
-        ({"against_reference": _OPEN}, "hold", "not_surely_as_good_as_reference"),
-        ({"coverage": 0.2}, "hold", "coverage_fell"),
-        ({"reference_overlap": 0.1}, "hold", "lists_churned"),
+        ({"compared": _compared(difference=_WORSE)}, "stop", "worse_than_reference"),
+        ({"compared": _compared(difference=_OPEN)}, "hold", "not_surely_as_good_as_reference"),
+        ({"compared": _compared(coverage_at_10=0.2)}, "hold", "coverage_fell"),
+        ({"compared": _compared(overlap=0.1)}, "hold", "lists_churned"),
+        ({"candidate_overlap": 0.05}, "stop", "unlike_judged_model"),
+        ({"coverage": 0.2}, "hold", "narrower_than_judged_model"),
+        ({"missing_users": 1}, "stop", "users_missing"),
         ({"broken_lists": 1}, "stop", "broken_lists"),
+        ({"checks": {"books": "failed"}}, "stop", "data_checks_failed"),
+        ({"checks": {"books": "crashed"}}, "hold", "data_checks_crashed"),
+        ({"checks": {"books": None}}, "hold", "data_not_validated"),
     ],
 )
 def test_the_verdict_follows_from_the_evidence(
@@ -114,9 +141,7 @@ def test_real_data_is_judged_whatever_comes_out(
     small = tmp_path / "model.toml"
     default = model_settings.DEFAULTS.read_text()
     small.write_text(
-        default.replace("factors = 128", "factors = 16").replace(
-            "iterations = 16", "iterations = 3"
-        )
+        default.replace("factors = 64", "factors = 16").replace("iterations = 12", "iterations = 3")
     )
     monkeypatch.setenv("NIGHTSHELF_MODEL_SETTINGS", str(small))
     for folder, ordered in ((goodbooks, True), (goodbooks_old, False)):
@@ -124,12 +149,16 @@ def test_real_data_is_judged_whatever_comes_out(
         monkeypatch.setenv("NIGHTSHELF_ARTIFACTS", str(artifacts))
         run(capsys, "replay", "--source", folder, "--from", "2026-01-01", "--to", "2026-01-02")
         release = run(capsys, "extract", "--partition", "2026-01-02").outcome["release"]
+        run(capsys, "train", "--release", release)
         outcome = run(capsys, "evaluate", "--release", release, "--reference", "none").outcome
         decision = json.loads((artifacts / "releases" / release / "decision.json").read_text())
         assert decision["verdict"] == outcome["verdict"]
         codes = {reason["code"] for reason in decision["reasons"]}
         if not ordered:
-            assert (decision["verdict"], codes) == ("hold", {"not_measurable"})
+            assert (decision["verdict"], codes) == (
+                "hold",
+                {"not_measurable", "data_not_validated"},
+            )
         elif folder.name == "goodbooks-profiles":
             assert set(outcome["ndcg"]) == {"als", "recent_popularity", "all_time_popularity"}
             assert outcome["ndcg"]["recent_popularity"] > outcome["ndcg"]["all_time_popularity"] > 0

@@ -23,10 +23,18 @@ factors = 4
 iterations = 6
 regularization = 20.0
 alpha = 11.0
+neutral_weight = 0.0
+low_weight = 0.0
+confidence_half_life_share = 10.0
+profile_alpha = 11.0
+profile_regularization = 20.0
+profile_half_life_books = 50.0
+popularity_half_life_share = 0.5
+popularity_exponent = 0.0
+popularity_floor = 0.001
 seed = 1
 list_length = 10
 similar_length = 5
-popularity_half_life_share = 0.5
 """
 
 
