@@ -153,11 +153,14 @@ def _section(folder: ReleaseFolder, table: Table, *, check_files: bool) -> Secti
 
 def head(folder: ReleaseFolder, parts: tuple[Section, ...]) -> dict[str, Any]:
     """Return what stands at the top of the page of a release."""
-    named = [part.result.reference for part in parts if part.result]
+    named = (part.result.reference for part in parts if part.result)
+    reference = next((one for one in named if one), None)
     return {
         "release": folder.release,
         "partition": partition_of(folder.release),
-        "reference": next((one for one in named if one), None),
+        "reference": reference,
+        "reference_has_page": reference is not None
+        and (folder.root.parent / reference / "report.html").is_file(),
         "overall": overall(parts),
         "verdict": verdict(folder),
         "not_met": [

@@ -59,6 +59,7 @@ def _page(path: Path, otherwise: str) -> Response:
     return FileResponse(path, media_type="text/html", headers=_HEADERS)
 
 
+@app.get("/reports/index.html")  # what the pages themselves link to
 @app.get("/reports/")
 @app.get("/reports/index.html")
 def index() -> Response:
