@@ -68,7 +68,7 @@ def end_leases(settings: Settings) -> None:
             if "lease_until_ms" in record:
                 record["lease_until_ms"] = 1
                 with connected(settings) as cluster:
-                    cluster.hset(CATALOG, name, json.dumps(record))  # type: ignore[arg-type]
+                    cluster.hset(CATALOG, name, json.dumps(record))
 
 
 def go_live(artifacts: Artifacts, settings: Settings, partition: str, variant: int = 0) -> str:

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from redis.cluster import RedisCluster
-from redis.exceptions import RedisError
 
 from jobs.release import history, journal
 from jobs.release.folder import Artifacts
@@ -22,7 +21,7 @@ from jobs.runtime.errors import NightshelfError, TryLater
 from jobs.runtime.settings import Settings
 from jobs.store import journal_copy
 from jobs.store.catalog import Answer, Catalog, Content
-from jobs.store.cluster import connected
+from jobs.store.cluster import TROUBLES, connected
 
 #: How long another command's intent may stand open before it is taken for dead. A change takes milliseconds.
 PATIENCE_S = 2.0
@@ -117,7 +116,7 @@ def copy(store: Store) -> bool:
     """Bring the journal's copy in Redis up to date; say whether that worked."""
     try:
         journal_copy.bring_up_to_date(store.cluster, store.namespace, store.artifacts.journal)
-    except RedisError:
+    except TROUBLES:
         # The durable journal has it all; a full Redis must not fail a rollback that took place.
         return False
     return True
@@ -169,7 +168,7 @@ def change(
         return answer
     try:
         confirmed = store.catalog.confirm()
-    except RedisError:
+    except TROUBLES:
         confirmed = False
     return Change(following, confirmed, copy(store))
 

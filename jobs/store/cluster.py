@@ -13,9 +13,9 @@ from redis.exceptions import (
     ClusterDownError,
     ClusterError,
     NoPermissionError,
-    OutOfMemoryError,
     ReadOnlyError,
     RedisClusterException,
+    RedisError,
     ResponseError,
     SlotNotCoveredError,
 )
@@ -26,11 +26,15 @@ from redis.exceptions import (
     TimeoutError as RedisTimeoutError,
 )
 
-from jobs.runtime.errors import TryLater, WrongUsage
+from jobs.runtime.errors import NightshelfError, TryLater, WrongUsage
 from jobs.runtime.settings import Settings
 
 _SOCKET_TIMEOUT_S = 10.0
 _CONNECT_TIMEOUT_S = 2.0
+_SHOWN = 200
+
+#: What redis-py raises when Redis is in the way; the second is no RedisError.
+TROUBLES = (RedisError, RedisClusterException)
 
 
 @contextmanager
@@ -55,43 +59,70 @@ def connected(settings: Settings) -> Iterator[RedisCluster]:
 def _told(where: str) -> Iterator[None]:
     try:
         yield
-    except (AuthenticationError, NoPermissionError) as error:
-        raise WrongUsage(
-            f"Redis refuses this user: {error}",
-            where,
-            "set NIGHTSHELF_REDIS_USER and NIGHTSHELF_REDIS_PASSWORD to a user that may do this",
-        ) from error
-    except OutOfMemoryError as error:
-        raise _full(where) from error
-    except ReadOnlyError as error:
-        raise TryLater(
-            f"Redis is read-only: {error}", where, "wait for the failover to end, then run again"
-        ) from error
-    except (ClusterDownError, SlotNotCoveredError, ClusterError) as error:
-        raise TryLater(
-            f"the Redis Cluster is not whole: {error}",
-            where,
-            "see `redis-cli cluster info`; run again when it says cluster_state:ok",
-        ) from error
-    except (RedisConnectionError, RedisTimeoutError, RedisClusterException) as error:
-        raise TryLater(
-            f"Redis cannot be reached: {str(error).splitlines()[0]}",
-            where,
-            "check NIGHTSHELF_REDIS and that the cluster runs, then run the step again",
-        ) from error
-    except ResponseError as error:
-        if "OOM" in str(error):  # so it reads when a script met it
-            raise _full(where) from error
-        if "MISCONF" not in str(error) and "NOREPLICAS" not in str(error):
+    except TROUBLES as error:
+        # A connection that cannot be set up comes as RedisClusterException around the reason.
+        cause = error.__cause__
+        reason: Exception = cause if isinstance(cause, RedisError) else error
+        meaning = _meaning(reason, where)
+        if meaning is None:
             raise
-        raise TryLater(
-            f"Redis takes no writes: {error}", where, "mend Redis, then run again"
-        ) from error
+        raise meaning from error
 
 
-def _full(where: str) -> TryLater:
-    return TryLater(
+def _meaning(error: Exception, where: str) -> NightshelfError | None:
+    """Return what an error means to a person, None for a defect."""
+    # A message about a pipeline names the command, which may be long and not text.
+    text = str(error).split("of pipeline caused error: ")[-1].splitlines()[0][:_SHOWN]
+    for kinds, signs, told, what, do in _MEANINGS:
+        if isinstance(error, kinds) and (not signs or any(sign in text for sign in signs)):
+            return told(f"{what}: {text}", where, do)
+    return None
+
+
+#: In this order: kinds of errors, what one of them must say (nothing: any), how it is told, what it means, what to do.
+_MEANINGS: tuple[
+    tuple[tuple[type[Exception], ...], tuple[str, ...], type[NightshelfError], str, str], ...
+] = (
+    (
+        (AuthenticationError, NoPermissionError),
+        (),
+        WrongUsage,
+        "Redis refuses this user",
+        "set NIGHTSHELF_REDIS_USER and NIGHTSHELF_REDIS_PASSWORD to a user that may do this",
+    ),
+    (
+        (ResponseError,),
+        ("OOM", "maxmemory", "used memory"),
+        TryLater,
         "Redis is out of memory (maxmemory with noeviction); the live release is untouched",
-        where,
         "run `nightshelf retire`, or raise maxmemory, then run the step again",
-    )
+    ),
+    (
+        (ReadOnlyError,),
+        (),
+        TryLater,
+        "Redis is read-only",
+        "wait for the failover to end, then run again",
+    ),
+    (
+        (ClusterDownError, SlotNotCoveredError, ClusterError),
+        (),
+        TryLater,
+        "the Redis Cluster is not whole",
+        "see `redis-cli cluster info`; run again when it says cluster_state:ok",
+    ),
+    (
+        (RedisConnectionError, RedisTimeoutError, RedisClusterException),
+        (),
+        TryLater,
+        "Redis cannot be reached",
+        "check NIGHTSHELF_REDIS and that the cluster runs, then run the step again",
+    ),
+    (
+        (ResponseError,),
+        ("MISCONF", "NOREPLICAS"),
+        TryLater,
+        "Redis takes no writes",
+        "mend Redis, then run again",
+    ),
+)

@@ -12,13 +12,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from redis.exceptions import RedisError
-
 from jobs.release.folder import ReleaseFolder
 from jobs.runtime.errors import BrokenInput, GateRefused, NightshelfError, TryLater
 from jobs.store import encoding, loading, removal
 from jobs.store.catalog import LOADING, Answer
 from jobs.store.changes import Store
+from jobs.store.cluster import TROUBLES
 from jobs.store.encoding import Stored
 from jobs.store.lease import Lease, this_process
 
@@ -92,7 +91,7 @@ def _give_up(lease: Lease) -> None:
     """Let the next publisher begin at once instead of when the lease is over."""
     try:
         lease.catalog.change("abandon", lease.release, lease.token)
-    except RedisError:
+    except TROUBLES:
         # Redis is in the way, as the error that is on its way up says; the lease will run out.
         return
 

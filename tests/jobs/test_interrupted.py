@@ -35,7 +35,8 @@ class Place:
         self._kept = kept
         shutil.copytree(settings.artifacts, kept)
         with store.connected(settings) as cluster:
-            self._values = {key: cluster.dump(key) for key in store.all_keys(settings)}
+            dumps = {key: cluster.dump(key) for key in store.all_keys(settings)}
+        self._values = {key: value for key, value in dumps.items() if value is not None}
 
     def again(self) -> None:
         """Go back."""

@@ -48,8 +48,8 @@ def test_two_processes_never_share_a_number(tmp_path: Path) -> None:
         writer.join()
     found = journal.read(tmp_path)
     assert [e["seq"] for e in found] == list(range(1, 201))
-    for writer in range(4):
-        assert [int(e["why"]) for e in found if e["who"] == str(writer)] == list(range(50))
+    for who in "0123":
+        assert [int(e["why"]) for e in found if e["who"] == who] == list(range(50))
 
 
 def test_a_flipped_bit_is_found(tmp_path: Path) -> None:
