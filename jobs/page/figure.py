@@ -67,6 +67,10 @@ def svg(figure: Figure, name: str, label: str) -> Markup:
         name: unique on the page; letters, digits and hyphens.
         label: what the figure shows, in words with its numbers, for people who do not see it.
     """
+    for axes in figure.axes:
+        for artist in axes.get_children():
+            # Outlines stand half outside their axes.
+            artist.set_clip_on(False)
     written = io.StringIO()
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
         figure.savefig(written, format="svg", transparent=True, metadata={"Date": None})
