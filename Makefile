@@ -34,6 +34,10 @@ demo: .venvs/local/.complete ## real recommendations over HTTP, from nothing, on
 down: ## stop what `make demo` started
 	if [ -x .venvs/local/bin/python ]; then .venvs/local/bin/python -m deploy.local.stack down; fi
 
+.PHONY: reload
+reload: ## restart the edge replicas of `make demo` one after another, without a failed request
+	.venvs/local/bin/python -m deploy.local.stack reload
+
 .PHONY: packages
 packages: ## install the Debian packages that the tests need and this machine lacks
 	bash deploy/local/packages.sh

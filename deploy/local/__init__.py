@@ -1,1 +1,1 @@
-"""The local stack: Redis Cluster and edge replicas on loopback."""
+"""The local stack: Redis Cluster, edge replicas and NGINX on loopback."""

@@ -144,6 +144,8 @@ def _show(settings: LocalSettings, source: Path, outcome: Mapping[str, Any]) -> 
         for item in answer["items"]:
             book = _get(f"{base}/v1/books/{item['book_id']}")
             print(f"  {item['score']:<8} {book['title']} - {', '.join(book['authors'])}")
+    if settings.has_nginx:
+        print(f"\na page to look around: {base}/")
     print(f"\nedge      {base}/v1/popular?limit=10   {base}/openapi.json\nmetrics  ", end="")
     print("".join(f" http://127.0.0.1:{port}/metrics" for port in settings.edge_ports))
     print(f"redis     {stack.redis_addresses(settings)}")

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from deploy.nginx import configuration
 from schemas.environment import Node, read
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,6 +29,7 @@ class LocalSettings:
     local_redis_primaries: int = 3
     local_redis_replicas: int = 0
     local_folder: Path = ROOT / ".run"
+    local_nginx: bool = True
 
     @property
     def redis_ports(self) -> list[int]:
@@ -42,9 +44,18 @@ class LocalSettings:
 
     @property
     def edge_ports(self) -> list[int]:
-        """Ports of the edge replicas; the first answers at the port that people use."""
-        others = [self.local_edge_port + index for index in range(self.local_edges - 1)]
-        return [self.local_port, *others]
+        """Ports of the edge replicas; without NGINX the first answers at the port that people use."""
+        ports = [self.local_edge_port + index for index in range(self.local_edges)]
+        return ports if self.has_nginx else [self.local_port, *ports[:-1]]
+
+    @property
+    def has_nginx(self) -> bool:
+        """Whether NGINX stands in front: it is wanted and installed."""
+        try:
+            configuration.program()
+        except configuration.NginxMissing:
+            return False
+        return self.local_nginx
 
     @property
     def socket(self) -> Path:

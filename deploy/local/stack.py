@@ -1,4 +1,4 @@
-"""The local stack: a Redis Cluster and edge replicas on loopback.
+"""The local stack: a Redis Cluster, edge replicas and, where it is installed, NGINX in front, on loopback.
 
 In: `python -m deploy.local.stack up|down|status|reload` and variables with the prefix `NIGHTSHELF_LOCAL_`. Out:
 running processes under one process manager. Guarantees that `up` returns when all of them answer, that a
@@ -11,11 +11,14 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from deploy.local import cluster, supervision
 from deploy.local.settings import HOST, ROOT, LocalSettings, from_environment
 from deploy.local.supervision import Program, SupervisionProblem
+from deploy.nginx import configuration as nginx
+from deploy.nginx import settings as nginx_settings
 from schemas.environment import EnvironmentProblem
 
 _READY_DEADLINE_S = 30.0
@@ -33,7 +36,7 @@ def redis_addresses(settings: LocalSettings) -> str:
 
 def address(settings: LocalSettings) -> str:
     """Return the URL at which people reach the edge."""
-    return f"http://{HOST}:{settings.edge_ports[0]}"
+    return f"http://{HOST}:{settings.local_port}"
 
 
 def programs(settings: LocalSettings) -> list[Program]:
@@ -60,6 +63,9 @@ def programs(settings: LocalSettings) -> list[Program]:
         )
         for port in settings.edge_ports
     ]
+    if settings.has_nginx:
+        command = nginx.command(settings.local_folder / "nginx")
+        found.append(Program("nginx", command, priority=30))
     return found
 
 
@@ -70,19 +76,23 @@ def up_redis(settings: LocalSettings) -> None:
     """
     if not supervision.answers(settings.socket):
         _require_free_ports(settings)
+        if settings.has_nginx:
+            _configure_nginx(settings)
         supervision.start(programs(settings), settings.local_folder, settings.socket)
     _run(settings, "redis-")
     cluster.form(settings.redis_ports, settings.local_redis_replicas)
 
 
 def up_edge(settings: LocalSettings) -> None:
-    """Start the edge replicas; wait until each edge replica is ready to answer.
+    """Start the edge replicas and NGINX; wait until each edge replica is ready to answer.
 
     A replica is ready once a release is live. Raises SupervisionProblem when one is not within 30 s.
     """
     _run(settings, "edge-")
     for port in settings.edge_ports:
         wait_until_ready(port)
+    if settings.has_nginx:
+        _run(settings, "nginx")
 
 
 def up(settings: LocalSettings) -> None:
@@ -117,6 +127,15 @@ def _run(settings: LocalSettings, prefix: str) -> None:
     supervision.run(names, settings.local_folder, settings.socket)
 
 
+def _configure_nginx(settings: LocalSettings) -> None:
+    chosen = replace(
+        nginx_settings.from_environment(),
+        nginx_listen=f"{HOST}:{settings.local_port}",
+        nginx_replicas=",".join(f"{HOST}:{port}" for port in settings.edge_ports),
+    )
+    nginx.write(settings.local_folder / "nginx", chosen)
+
+
 def _ready(url: str) -> bool:
     try:
         with urllib.request.urlopen(url, timeout=1) as answer:  # noqa: S310  # our own loopback URL
@@ -127,14 +146,22 @@ def _ready(url: str) -> bool:
 
 def _require_free_ports(settings: LocalSettings) -> None:
     wanted = {
-        "NIGHTSHELF_LOCAL_PORT": settings.edge_ports[:1],
-        "NIGHTSHELF_LOCAL_EDGE_PORT": settings.edge_ports[1:],
+        "NIGHTSHELF_LOCAL_PORT": [settings.local_port],
+        "NIGHTSHELF_LOCAL_EDGE_PORT": [p for p in settings.edge_ports if p != settings.local_port],
         "NIGHTSHELF_LOCAL_REDIS_PORT": [
             port + offset for port in settings.redis_ports for offset in (0, 10_000)
         ],
     }
+    chosen: set[int] = set()
     for variable, ports in wanted.items():
         for port in ports:
+            if port in chosen:
+                raise PortTaken(
+                    f"port {port} is wanted by two parts of the stack\n"
+                    f"  where: {variable} and another setting\n"
+                    f"  do: set {variable} so that the parts' ports do not overlap"
+                )
+            chosen.add(port)
             with socket.socket() as probe:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 try:

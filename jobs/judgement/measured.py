@@ -197,9 +197,9 @@ def _incidence(top: IdMatrix, books: Ids) -> sp.csr_matrix:
 
 
 def _broken(cut: Slice, ranking: Ranked) -> dict[str, int]:
-    return metrics.broken(
-        ranking.book_ids, ranking.user_ids, cut.read, min(TOP, len(cut.catalogue))
-    )
+    # A list may be short only where the catalogue runs out for its user.
+    left = len(cut.catalogue) - metrics.relevant_counts(ranking.user_ids, cut.read)
+    return metrics.broken(ranking.book_ids, ranking.user_ids, cut.read, np.minimum(TOP, left))
 
 
 def _resampled_exposure(one: Measured, how: Resampling) -> dict[str, np.ndarray]:

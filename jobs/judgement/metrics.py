@@ -102,8 +102,8 @@ def tail(book_ids: Ids, counts: Counts, head_share: float) -> np.ndarray:
     return outside
 
 
-def broken(lists: IdMatrix, user_ids: Ids, read: Keys, full: int) -> dict[str, int]:
-    """Return how many lists (n, depth) are shorter than `full`, repeat a book, or hold one of the `read` pairs."""
+def broken(lists: IdMatrix, user_ids: Ids, read: Keys, full: Counts | int) -> dict[str, int]:
+    """Return how many lists (n, depth) are shorter than `full` (n,), repeat a book, or hold one of the `read` pairs."""
     ordered = np.sort(lists, axis=1)
     repeats = ((ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] != NO_BOOK)).any(axis=1)
     return {

@@ -1,0 +1,102 @@
+"""The demo and the local stack as a newcomer meets them, on ports and folders of the test's own."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests import excerpts
+from tests.conftest import free_ports
+
+pytestmark = pytest.mark.timeout(280)
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
+    """Where this test's stack listens and keeps its files; what it started is stopped afterwards."""
+    ports = free_ports(6)
+    while ports[5] - ports[0] != 5:  # the stack takes ports in a row
+        ports = free_ports(len(ports) + 6)[-6:]
+    found = {
+        **os.environ,
+        "GOODBOOKS_DIR": str(excerpts.write_current(tmp_path / "goodbooks")),
+        "NIGHTSHELF_ARTIFACTS": str(tmp_path / "artifacts"),
+        "NIGHTSHELF_LOCAL_FOLDER": str(tmp_path / "run"),
+        "NIGHTSHELF_LOCAL_PORT": str(ports[0]),
+        "NIGHTSHELF_LOCAL_EDGE_PORT": str(ports[1]),
+        "NIGHTSHELF_LOCAL_REDIS_PORT": str(ports[3]),
+        "NIGHTSHELF_LOCAL_REDIS_PRIMARIES": "3",
+    }
+    yield found
+    _python(found, "deploy.local.stack", "down")
+
+
+def _python(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def _get(environment: dict[str, str], path: str) -> dict[str, object]:
+    url = f"http://127.0.0.1:{environment['NIGHTSHELF_LOCAL_PORT']}{path}"
+    with urllib.request.urlopen(url, timeout=5) as answer:  # loopback
+        content: dict[str, object] = json.load(answer)
+    return content
+
+
+def test_the_demo_serves_real_lists_and_finds_its_own_work_done(
+    environment: dict[str, str],
+) -> None:
+    """From a folder to lists over HTTP; again the same release, loaded already; down stops everything."""
+    first = _python(environment, "deploy.local.demo")
+    assert first.returncode == 0, first.stderr[-3000:]
+    outcome = json.loads(first.stdout.splitlines()[0])
+    answer = _get(environment, "/v1/users/58/recommendations?limit=5")
+    assert answer["release"] == outcome["release"]
+    assert "user 58:" in first.stdout
+    assert "unknown_user" in first.stdout
+    again = _python(environment, "deploy.local.demo")
+    assert again.returncode == 0, again.stderr[-3000:]
+    repeated = json.loads(again.stdout.splitlines()[0])
+    assert repeated["release"] == outcome["release"]
+    assert (repeated["already_loaded"], repeated["already_live"]) == (True, True)
+    assert _python(environment, "deploy.local.stack", "down").returncode == 0
+    status = _python(environment, "deploy.local.stack", "status")
+    assert (status.returncode, "does not run" in status.stderr) == (1, True)
+    with socket.socket() as probe:
+        port = int(environment["NIGHTSHELF_LOCAL_PORT"])
+        assert probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def test_parts_that_would_share_a_port_are_named(environment: dict[str, str]) -> None:
+    """Two edge replicas from 8081 up and Redis from 8082 up cannot be."""
+    first = int(environment["NIGHTSHELF_LOCAL_EDGE_PORT"])
+    found = _python(
+        {**environment, "NIGHTSHELF_LOCAL_REDIS_PORT": str(first + 1)}, "deploy.local.stack", "up"
+    )
+    assert found.returncode == 1
+    assert f"port {first + 1} is wanted by two parts" in found.stderr
+
+
+def test_a_port_in_use_is_named(environment: dict[str, str]) -> None:
+    """Which port, and which variable chooses another; nothing is started."""
+    port = int(environment["NIGHTSHELF_LOCAL_PORT"])
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        taken.bind(("127.0.0.1", port))
+        taken.listen()
+        found = _python(environment, "deploy.local.stack", "up")
+    assert found.returncode == 1
+    assert f"port {port} is in use" in found.stderr
+    assert "NIGHTSHELF_LOCAL_PORT" in found.stderr
+    assert "Traceback" not in found.stderr
