@@ -60,7 +60,7 @@ def test_wrong_usage_is_not_tried_again(run: Run) -> None:
 
 
 def test_a_gate_is_not_asked_again(run: Run, jobs_environment: Path, days: list[date]) -> None:
-    """Exit code 3: the task fails at once (here: activation of a release that was judged `stop`)."""
+    """Exit code 3: the task fails at once (here: activation of a release that was never verified)."""
     release = f"{days[0]}-00000000"
     decision = jobs_environment / "releases" / release / "decision.json"
     decision.parent.mkdir(parents=True)
@@ -68,7 +68,7 @@ def test_a_gate_is_not_asked_again(run: Run, jobs_environment: Path, days: list[
     decision.write_text(json.dumps({"verdict": "stop", "reasons": reasons}), encoding="utf-8")
     ended = run("activate", "--release", release)
     assert (ended.state, ended.tries) == ("failed", 1)
-    assert "three lists hold a rated book" in ended.log[0].split("\n")[0]
+    assert "never verified" in ended.log[0].split("\n")[0]
 
 
 def test_broken_input_is_told_first(run: Run, days: list[date]) -> None:
