@@ -9,8 +9,9 @@ every row of the drops is either in interactions or in rejects with its reason, 
 import shutil
 import tempfile
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import polars as pl
 
@@ -19,6 +20,7 @@ from jobs.release.folder import DropsFolder, ReleaseFolder
 from jobs.release.identity import InputFile, describe, release_id
 from jobs.runtime.errors import BrokenInput
 from jobs.runtime.files import sha256, write_json, write_table
+from jobs.runtime.progress import progress
 from jobs.runtime.record import read_record, recorded
 from jobs.source import books, drops, rejects
 from schemas.tables import (
@@ -29,6 +31,8 @@ from schemas.tables import (
     INTERACTIONS,
     REASON,
     REJECTS,
+    ROW,
+    SOURCE_ROW,
     TO_READ,
     USER_ID,
 )
@@ -36,7 +40,11 @@ from schemas.tables import (
 
 @dataclass(frozen=True)
 class Outcome:
-    """The release that was begun and what went into it; `data_as_of` is the newest accepted row's arrival (UTC)."""
+    """The release that was begun and what went into it.
+
+    `data_as_of` is the newest accepted row's arrival (UTC); `wishes_dropped` counts rows of to_read.csv that repeat
+    another or name no known book.
+    """
 
     release: str
     rows_in: int
@@ -46,6 +54,8 @@ class Outcome:
     books: int
     data_as_of: str
     time_ordered: bool
+    wishes: int = 0
+    wishes_dropped: int = 0
     reused: bool = False
 
 
@@ -115,40 +125,75 @@ def _fill(
     found: tuple[drops.Drop, ...],
     max_reject_share: float,
 ) -> dict[str, Any]:
-    cards, wishes = books.cards(source.catalogue)
-    write_table(new.books, cards.to_arrow(), BOOKS)
-    write_table(new.to_read, wishes.to_arrow(), TO_READ)
-    raw = drops.read(found, source.root)
-    judged = rejects.judge(raw, cards[BOOK_ID])
-    accepted, dropped = rejects.resolve(judged)
+    """Write the tables of a release and return its counts."""
+    catalogue = books.read(source.catalogue)
+    write_table(new.books, catalogue.cards.to_arrow(), BOOKS)
+    write_table(new.to_read, catalogue.wishes.to_arrow(), TO_READ)
+    accepted, dropped = _resolved(found, catalogue.cards[BOOK_ID].cast(pl.Int64))
     write_table(new.rejects, dropped.to_arrow(), REJECTS)
-    by_reason = dict(sorted(dropped[REASON].value_counts().rows()))
-    # The newest day is judged by itself too: in years of good rows a broken day would not show.
+    _require_few_rejects(new, source, found, dropped, max_reject_share)
+    if accepted.is_empty():
+        raise BrokenInput("no row was accepted", str(source.ratings), "look into the drops")
+    write_table(new.interactions, accepted.to_arrow(), INTERACTIONS, (ARRIVED_AT, SOURCE_ROW))
+    return {
+        "release": new.release,
+        "rows_in": sum(drop.rows for drop in found),
+        "rows_accepted": accepted.height,
+        "rejects": _by_reason(dropped),
+        "users": accepted[USER_ID].n_unique(),
+        "books": accepted[BOOK_ID].n_unique(),
+        "data_as_of": cast("datetime", accepted[ARRIVED_AT].last()).isoformat(),
+        "time_ordered": drops.time_ordered(source),
+        "wishes": catalogue.wishes.height,
+        "wishes_dropped": catalogue.wishes_dropped,
+    }
+
+
+def _resolved(
+    found: tuple[drops.Drop, ...], known_books: pl.Series
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return accepted rows (INTERACTIONS) and dropped ones (REJECTS, by file and row)."""
+    files = drops.of_files(found)
+    good, bad = [], []
+    with progress(sum(drop.rows for drop in found), "extract", "row", scaled=True) as bar:
+        for drop in found:
+            for batch in drops.batches(drop, files):
+                judged = rejects.judge(batch, known_books, drop.end)
+                good.append(judged[0])
+                bad.append(judged[1])
+                bar.update(batch.height)
+    together = pl.concat(good, rechunk=True)
+    good.clear()
+    accepted, repeated = rejects.resolve(together)
+    return accepted, pl.concat([*bad, repeated]).sort(FILE, ROW)
+
+
+def _require_few_rejects(
+    new: ReleaseFolder,
+    source: DropsFolder,
+    found: tuple[drops.Drop, ...],
+    dropped: pl.DataFrame,
+    max_share: float,
+) -> None:
+    """Raise BrokenInput if too many rows are bad, of all or of the newest day.
+
+    The newest day is judged by itself too: in years of good rows a broken day would not show.
+    """
     day = found[-1].day
-    files = [str(drop.path.relative_to(source.root)) for drop in found if drop.day == day]
-    of_day = dropped.filter(pl.col(FILE).cast(pl.String).is_in(files))
-    day_rows = sum(drop.rows for drop in found if drop.day == day)
-    for what, reasons, rows in (
-        ("", by_reason, raw.height),
-        (f" of {day}", dict(of_day[REASON].value_counts().rows()), day_rows),
+    of_day = tuple(drop for drop in found if drop.day == day)
+    names = [drop.name for drop in of_day]
+    for what, files, rows in (
+        ("", found, dropped),
+        (f" of {day}", of_day, dropped.filter(pl.col(FILE).cast(pl.String).is_in(names))),
     ):
-        if rejects.too_many(reasons, rows, max_reject_share):
+        count = sum(drop.rows for drop in files)
+        if rejects.too_many(_by_reason(rows), count, max_share):
             # The unfinished release folder goes away; its rejects stay where they can be read.
             kept = source.root.parent / "rejected" / f"{new.release}.parquet"
             kept.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(new.rejects, kept)
-            raise rejects.refusal(reasons, rows, max_reject_share, kept, what)
-    if accepted.is_empty():
-        raise BrokenInput("no row was accepted", str(source.ratings), "look into the drops")
-    write_table(new.interactions, accepted.to_arrow(), INTERACTIONS)
-    newest = accepted[ARRIVED_AT].max()
-    return {
-        "release": new.release,
-        "rows_in": raw.height,
-        "rows_accepted": accepted.height,
-        "rejects": by_reason,
-        "users": accepted[USER_ID].n_unique(),
-        "books": accepted[BOOK_ID].n_unique(),
-        "data_as_of": newest.isoformat(),  # type: ignore[union-attr]  # a timestamp: not empty
-        "time_ordered": drops.time_ordered(source),
-    }
+            raise rejects.refusal(_by_reason(rows), count, max_share, kept, what)
+
+
+def _by_reason(dropped: pl.DataFrame) -> dict[str, int]:
+    return dict(sorted(dropped[REASON].value_counts().rows()))

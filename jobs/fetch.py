@@ -20,7 +20,7 @@ import urllib3
 from jobs.runtime.errors import BrokenInput, TryLater, WrongUsage
 from jobs.runtime.files import write_json
 from jobs.runtime.progress import progress
-from jobs.source import goodbooks
+from jobs.source import csv_file, goodbooks
 
 UPSTREAM = "https://github.com/zygmuntz/goodbooks-10k/releases/download/v1.0/goodbooks-10k.zip"
 
@@ -183,7 +183,7 @@ def _read_through(folder: Path) -> None:
     found = goodbooks.find(folder)
     goodbooks.read_ratings(found)
     for path in (found.books, *found.others):
-        goodbooks.read(path, ())
+        csv_file.read(path, ())
 
 
 def _outcome(folder: Path, downloaded: int, resumed: int, *, reused: bool) -> Outcome:

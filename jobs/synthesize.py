@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from jobs.runtime.errors import WrongUsage
 from jobs.runtime.progress import progress
-from jobs.source.rejects import sorted_by_pair
+from jobs.source.pairs import repeats
 from schemas.tables import BOOK_ID, GOODREADS_BOOK_ID, RATING, USER_ID
 
 GENRES = (
@@ -157,9 +157,9 @@ def _draw(
 
 def _first_of_pairs(user: NDArray[np.int64], book: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the places of the first row of every pair, ascending."""
-    order = sorted_by_pair(user.astype(np.uint64), book.astype(np.uint64))
-    same = (np.diff(user[order]) == 0) & (np.diff(book[order]) == 0)
-    return np.sort(np.delete(order, np.flatnonzero(same) + 1))
+    is_first = np.ones(len(user), dtype=bool)
+    is_first[repeats(user, book)[1]] = False
+    return np.flatnonzero(is_first)
 
 
 def _fill(

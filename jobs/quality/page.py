@@ -47,6 +47,7 @@ _REASONS = {
     rejects.RATING_OUT_OF_RANGE: "the rating is not 1 to 5",
     rejects.ID_OUT_OF_RANGE: "a user or book id is out of range",
     rejects.UNKNOWN_BOOK: "the book is not in the catalogue",
+    rejects.ARRIVED_AFTER_ITS_DAY: "the row claims to be later than the day it came on",
     rejects.DUPLICATE_ROW: "the same rating arrived again later",
     rejects.SUPERSEDED: "the user rated the book anew later",
 }

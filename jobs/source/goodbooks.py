@@ -1,26 +1,29 @@
-"""A Goodbooks folder as it is found: either public edition, read by column names.
+"""A Goodbooks folder as it is found: either public edition.
 
 In: a folder with `ratings.csv` (or `ratings.csv.gz`) and `books.csv`, optionally `tags.csv`, `book_tags.csv` and
-`to_read.csv`. Out: polars frames whose cells are still text. Guarantees that a file which is missing, cut off,
-not UTF-8, without a needed column or without a row is refused with its name, and that column order,
-a byte-order mark and CRLF make no difference.
+`to_read.csv`. Out: the files and the edition; the ratings as text. Guarantees that a folder without ratings or
+books, or with ratings that hold no row, is refused with the file's name.
 """
 
-import gzip
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 
 from jobs.runtime.errors import BrokenInput
+from jobs.source import csv_file
 from schemas.tables import BOOK_ID, RATING, USER_ID
 
 RATINGS = "ratings.csv"
+PACKED_RATINGS = "ratings.csv.gz"
 BOOKS = "books.csv"
-OPTIONAL = ("tags.csv", "book_tags.csv", "to_read.csv")
+TAGS = "tags.csv"
+BOOK_TAGS = "book_tags.csv"
+TO_READ = "to_read.csv"
+OPTIONAL = (TAGS, BOOK_TAGS, TO_READ)
 
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+#: In the first edition's books.csv `id` is what ratings call book_id, and `book_id` is Goodreads' own number.
+FIRST_EDITION_ID = "id"
 
 
 @dataclass(frozen=True)
@@ -33,56 +36,32 @@ class Goodbooks:
     books: Path
     others: tuple[Path, ...]
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All files, the ratings first."""
+        return (self.ratings, self.books, *self.others)
+
 
 def find(folder: Path) -> Goodbooks:
     """Return the Goodbooks files in `folder`. Raises BrokenInput when ratings or books are missing."""
     if not folder.is_dir():
         raise BrokenInput("no such folder", str(folder), "name a folder with a Goodbooks download")
-    packed = folder / f"{RATINGS}.gz"
+    packed = folder / PACKED_RATINGS
     ratings = packed if packed.is_file() else folder / RATINGS
     books = folder / BOOKS
     for path in (ratings, books):
         if not path.is_file():
-            raise BrokenInput(f"{path.name} is missing", str(path), "complete the download")
+            raise BrokenInput(
+                f"{path.name} is missing", str(path), "fetch the release again, or add the file"
+            )
     others = tuple(folder / name for name in OPTIONAL if (folder / name).is_file())
-    edition = "first" if "id" in header(books) else "current"
+    edition = "first" if FIRST_EDITION_ID in csv_file.header(books) else "current"
     return Goodbooks(folder, edition, ratings, books, others)
-
-
-def header(path: Path) -> list[str]:
-    """Return the column names of a csv file. Raises BrokenInput as `read` does."""
-    return read(path, (), text_only_first_line=True).columns
-
-
-def read(
-    path: Path, columns: tuple[str, ...], *, text_only_first_line: bool = False
-) -> pl.DataFrame:
-    """Return the named columns (all of them for none) of a csv file as text, in file order.
-
-    Raises BrokenInput when the file cannot be read whole or lacks a column.
-    """
-    content = _bytes(path, first_line=text_only_first_line)
-    try:
-        frame = pl.read_csv(content, infer_schema=False, n_rows=0 if text_only_first_line else None)
-    except pl.exceptions.PolarsError as error:
-        raise BrokenInput(
-            f"{path.name} is no csv file: {str(error).splitlines()[0]}",
-            str(path),
-            "fetch it again or repair the line",
-        ) from error
-    missing = [column for column in columns if column not in frame.columns]
-    if missing:
-        raise BrokenInput(
-            f"{path.name} has no column {', '.join(missing)} (it has {', '.join(frame.columns)})",
-            str(path),
-            "name the columns as upstream does: " + ", ".join(columns),
-        )
-    return frame.select(columns) if columns else frame
 
 
 def read_ratings(source: Goodbooks) -> pl.DataFrame:
     """Return user_id, book_id and rating as text in file order. Raises BrokenInput, also for no rows at all."""
-    frame = read(source.ratings, (USER_ID, BOOK_ID, RATING))
+    frame = csv_file.read(source.ratings, (USER_ID, BOOK_ID, RATING))
     if frame.is_empty():
         raise BrokenInput(
             f"{source.ratings.name} has a header and no ratings",
@@ -90,44 +69,3 @@ def read_ratings(source: Goodbooks) -> pl.DataFrame:
             "fetch it again; upstream's file has 5,976,479 rows",
         )
     return frame
-
-
-def _bytes(path: Path, *, first_line: bool) -> bytes:
-    raw = _unpacked(path)
-    if not raw.strip():
-        raise BrokenInput(f"{path.name} is empty", str(path), "fetch it again")
-    raw = raw.removeprefix(_BYTE_ORDER_MARK)
-    if first_line:
-        return raw.split(b"\n", 1)[0] + b"\n"
-    if not raw.endswith(b"\n"):
-        line = raw.count(b"\n") + 1
-        raise BrokenInput(
-            f"{path.name} is cut off: line {line} has no end",
-            f"{path}:{line}",
-            "fetch it again; if the file is whole, end its last line with a newline",
-        )
-    _require_utf8(path, raw)
-    return raw
-
-
-def _unpacked(path: Path) -> bytes:
-    try:
-        if path.suffix == ".gz":
-            return gzip.decompress(path.read_bytes())
-        return path.read_bytes()
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise BrokenInput(
-            f"{path.name} is cut off or broken: {error}", str(path), "fetch it again"
-        ) from error
-
-
-def _require_utf8(path: Path, raw: bytes) -> None:
-    try:
-        raw.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        raise BrokenInput(
-            f"{path.name} is not UTF-8: byte {raw[error.start]:#04x} in line {line}",
-            f"{path}:{line}",
-            "convert the file, for example with iconv -f latin1 -t utf-8",
-        ) from error
