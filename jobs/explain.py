@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
+from redis.cluster import RedisCluster
 
 from jobs.release import manifest
 from jobs.release.folder import Artifacts, ReleaseFolder
@@ -16,21 +17,27 @@ from jobs.runtime.settings import Settings
 from jobs.store.catalog import Catalog
 from jobs.store.cluster import connected
 from schemas import keys, values
-from schemas.manifest import parse_meta
-from schemas.tables import ARRIVED_AT, BOOK_ID, RATING, SOURCE_ROW, TITLE, USER_ID
+from schemas.manifest import ReleaseMeta, parse_meta
+from schemas.tables import ALL_BOOKS, ARRIVED_AT, BOOK_ID, RATING, SOURCE_ROW, TITLE, USER_ID
 
-_SOURCES = {values.KIND_ALS: "als", values.KIND_SHORT_HISTORY: "popularity"}
+#: Source and reason of each kind of list, as they are over HTTP.
+_SOURCES: dict[int, tuple[str, str | None]] = {
+    values.KIND_ALS: ("als", None),
+    values.KIND_SHORT_HISTORY: ("popularity", "short_history"),
+}
+_UNKNOWN = ("popularity", "unknown_user")
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """An answer and where it came from; `source` is "unknown_user" for a user without a list."""
+    """An answer and where it came from, `source` and `reason` as over HTTP; `ratings` the newest first."""
 
     user_id: int
     generation: int
     release: str
     canary: bool
     source: str
+    reason: str | None
     items: list[dict[str, Any]]
     ratings: list[dict[str, Any]]
     data_as_of: str
@@ -49,26 +56,24 @@ def run(artifacts: Artifacts, settings: Settings, user_id: int, *, limit: int = 
         if content.pointer is None:
             raise WrongUsage("no release is live", "the catalog", "run `nightshelf restore`")
         release = content.pointer.release_for(user_id)
-        raw = cluster.get(keys.meta(settings.namespace, release))
+        raw: Any = cluster.get(keys.meta(settings.namespace, release))
         if raw is None:
             raise BrokenInput(
                 "the live release is not in Redis", release, "run `nightshelf restore`"
             )
         meta = parse_meta(raw)
-        prefix = keys.users_prefix(settings.namespace, release)
-        value = cluster.hget(f"{prefix}{keys.bucket(user_id, meta.user_buckets)}", str(user_id))
+        source, value = _value(cluster, settings.namespace, meta, user_id)
     folder = artifacts.release(release)
     described = manifest.read(folder)
     titles = dict(pl.read_parquet(folder.books, columns=[BOOK_ID, TITLE]).rows())
-    kind, book_ids, scores = (
-        values.unpack(value, limit, meta.id_bytes) if isinstance(value, bytes) else (None, (), ())
-    )
+    _, book_ids, scores = values.unpack(value, limit, meta.id_bytes)
     return Outcome(
         user_id=user_id,
         generation=content.generation,
         release=release,
         canary=release == content.pointer.canary,
-        source="unknown_user" if kind is None else _SOURCES[kind],
+        source=source[0],
+        reason=source[1],
         items=[
             {BOOK_ID: book, "score": score, TITLE: titles[book]}
             for book, score in zip(book_ids, scores, strict=True)
@@ -79,6 +84,23 @@ def run(artifacts: Artifacts, settings: Settings, user_id: int, *, limit: int = 
         run_by=described["run_by"],
         manifest=str(folder.manifest),
     )
+
+
+def _value(
+    cluster: RedisCluster, namespace: str, meta: ReleaseMeta, user_id: int
+) -> tuple[tuple[str, str | None], bytes]:
+    """Return source, reason and list of a user as an edge replica finds them."""
+    prefix = keys.users_prefix(namespace, meta.release)
+    bucket = keys.bucket(user_id, meta.user_buckets)
+    found: Any = cluster.hget(f"{prefix}{bucket}", str(user_id))
+    if found is not None:
+        return _SOURCES[found[0]], found
+    popular: Any = cluster.hget(keys.popular(namespace, meta.release), ALL_BOOKS)
+    if popular is None:
+        raise BrokenInput(
+            "the popularity list is not in Redis", meta.release, "run `nightshelf restore`"
+        )
+    return _UNKNOWN, popular
 
 
 def _ratings(folder: ReleaseFolder, user_id: int, titles: dict[int, str]) -> list[dict[str, Any]]:

@@ -21,7 +21,10 @@ from jobs.store.placing import Placed, place
 
 @dataclass(frozen=True)
 class Outcome:
-    """What was loaded; `already_loaded` when the same release stood there verified. Times in seconds."""
+    """What was loaded; `already_loaded` when the same release stood there verified. Times in seconds.
+
+    `rewritten` and `confirmed_by_redis_replicas` as in jobs.store.placing.Placed.
+    """
 
     release: str
     digest: str
@@ -29,6 +32,8 @@ class Outcome:
     keys: int
     value_bytes: int
     already_loaded: bool
+    rewritten: int = 0
+    confirmed_by_redis_replicas: bool | None = None
     load_s: float = 0.0
     read_back_s: float = 0.0
 
@@ -76,6 +81,8 @@ def _outcome(release: str, placed: Placed) -> Outcome:
         keys=len(what.hashes) + 1,
         value_bytes=what.value_bytes,
         already_loaded=placed.already,
+        rewritten=placed.rewritten,
+        confirmed_by_redis_replicas=placed.confirmed,
         load_s=placed.load_s,
         read_back_s=placed.read_back_s,
     )

@@ -12,10 +12,10 @@ from jobs.release import history, journal, manifest
 from jobs.release.folder import Artifacts
 from jobs.runtime.errors import BrokenInput, NightshelfError, TryLater
 from jobs.runtime.settings import Settings
-from jobs.store import changes, encoding, loading
+from jobs.store import changes, encoding
 from jobs.store.catalog import VERIFIED, Answer
 from jobs.store.changes import Standing, Store
-from jobs.store.placing import place
+from jobs.store.placing import place, read_back
 
 
 @dataclass(frozen=True)
@@ -95,17 +95,7 @@ def _make_whole(store: Store, release: str) -> tuple[list[str], int]:
         place(store, folder, described, rate=store.settings.load_rate)
         return [release], 0
     what = encoding.stored(folder, store.namespace, described)
-    wrong = loading.differences(store.cluster, what, keep_going=_go_on)
-    if wrong:
-        loading.mend(store.cluster, what, wrong)
-        left = loading.differences(store.cluster, what, keep_going=_go_on)
-        if left:
-            raise TryLater(
-                f"values of {release} differ again right after they were written",
-                loading.told(left),
-                "look for another writer in this namespace, then run the step again",
-            )
-    return [], len(wrong)
+    return [], read_back(store, what, _go_on)
 
 
 def _point(store: Store, standing: Standing, live: str, previous: str | None) -> int:

@@ -32,6 +32,7 @@ from typing import Any
 
 from redis.cluster import RedisCluster
 
+from jobs.store.cluster import confirmed, patiently
 from schemas import keys
 from schemas.pointer import Pointer, parse_pointer
 
@@ -95,13 +96,14 @@ class Catalog:
 
     def change(self, transition: str, *arguments: str | float) -> Answer:
         """Carry out one transition; the module's docstring lists them."""
-        raw: Any = self._cluster.eval(_SCRIPT, 1, self._key, transition, *map(str, arguments))
+        call = ("EVAL", _SCRIPT, 1, self._key, transition, *arguments)
+        raw: Any = patiently(lambda: self._cluster.execute_command(*call))
         word, *details = (_text(part) for part in raw)
         return Answer(word, tuple(details))
 
     def read(self) -> Content:
         """Return the catalog as it stands; an empty one where there is none."""
-        raw: Any = self._cluster.hgetall(self._key)
+        raw: Any = patiently(lambda: self._cluster.hgetall(self._key))
         fields = {_text(name): _text(value) for name, value in raw.items()}
         return Content(
             generation=int(fields.get(keys.GENERATION, 0)),
@@ -115,12 +117,7 @@ class Catalog:
 
         Returns whether one confirmed in time, None where there is no Redis replica.
         """
-        node = self._cluster.get_redis_connection(self._cluster.get_node_from_key(self._key))
-        # WAIT counts from the last command of its own connection.
-        with node.client() as connection:
-            if int(connection.info("replication")["connected_slaves"]) == 0:
-                return None
-            return int(connection.wait(1, timeout_ms)) >= 1
+        return confirmed(self._cluster, self._cluster.get_node_from_key(self._key), timeout_ms)
 
 
 def _text(value: bytes | str) -> str:

@@ -1,23 +1,29 @@
 """The connection to the Redis Cluster, and its troubles told so that a person can act.
 
-In: settings. Out: a `RedisCluster`. Guarantees that an unreachable, full, read-only or incomplete cluster becomes
-`TryLater` with what, where and what to do, and that other errors of Redis stay what they are.
+In: settings. Out: a `RedisCluster`, and calls that outlive a failover. Guarantees that an unreachable, full, read-only
+or incomplete cluster becomes `TryLater` with what, where and what to do, and that other errors of Redis stay what
+they are.
 """
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any, TypeVar
 
 from redis.cluster import ClusterNode, RedisCluster
 from redis.exceptions import (
+    AskError,
     AuthenticationError,
     ClusterDownError,
     ClusterError,
+    MovedError,
     NoPermissionError,
     ReadOnlyError,
     RedisClusterException,
     RedisError,
     ResponseError,
     SlotNotCoveredError,
+    TryAgainError,
 )
 from redis.exceptions import (
     ConnectionError as RedisConnectionError,
@@ -33,8 +39,27 @@ _SOCKET_TIMEOUT_S = 10.0
 _CONNECT_TIMEOUT_S = 2.0
 _SHOWN = 200
 
+#: How long a failover is waited for: a node time-out of 2 s, the election, and as much again.
+FAILOVER_S = 10.0
+_PAUSE_S = 0.25
+
 #: What redis-py raises when Redis is in the way; the second is no RedisError.
 TROUBLES = (RedisError, RedisClusterException)
+
+_FAILING_OVER = (
+    AskError,
+    ClusterDownError,
+    ClusterError,
+    MovedError,
+    ReadOnlyError,
+    RedisClusterException,
+    RedisConnectionError,
+    RedisTimeoutError,
+    SlotNotCoveredError,
+    TryAgainError,
+)
+
+T = TypeVar("T")
 
 
 @contextmanager
@@ -53,6 +78,62 @@ def connected(settings: Settings) -> Iterator[RedisCluster]:
             yield cluster
         finally:
             cluster.close()
+
+
+def patiently(call: Callable[[], T]) -> T:
+    """Return what `call` returns, repeating it for a while if a primary is failing over.
+
+    redis-py repeats at once and gives up within a tenth of a second; a failover takes the node time-out and a second.
+    `call` must be such that twice is as good as once. Raises the last error.
+    """
+    deadline = time.monotonic() + FAILOVER_S
+    while True:
+        try:
+            return call()
+        except _FAILING_OVER:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(_PAUSE_S)
+
+
+def together(
+    cluster: RedisCluster, commands: Iterable[tuple[Any, ...]], *, raise_on_error: bool = True
+) -> list[Any]:
+    """Send commands to all shards at once, in a pipeline each, and return the answers in order; see `patiently`.
+
+    Without `raise_on_error` an error that is no failover stands among the answers.
+    """
+    listed = list(commands)
+
+    def send() -> list[Any]:
+        with cluster.pipeline(transaction=False) as pipeline:
+            for command in listed:
+                pipeline.execute_command(*command)
+            answers: list[Any] = pipeline.execute(raise_on_error=raise_on_error)
+        for answer in answers:
+            if isinstance(answer, _FAILING_OVER):
+                raise answer
+        return answers
+
+    return patiently(send)
+
+
+def confirmed(cluster: RedisCluster, node: ClusterNode, timeout_ms: int = 1000) -> bool | None:
+    """Wait until a Redis replica of this primary has all it was told so far.
+
+    Returns whether one said so in time, None where there is no Redis replica.
+    """
+    # WAIT counts from the last command of its own connection.
+    with cluster.get_redis_connection(node).client() as connection:
+        if int(connection.info("replication")["connected_slaves"]) == 0:
+            return None
+        return int(connection.wait(1, timeout_ms)) >= 1
+
+
+def all_confirmed(cluster: RedisCluster, timeout_ms: int = 5000) -> bool | None:
+    """Return `confirmed` over all primaries: false if any is not, None where there are no Redis replicas."""
+    told = {confirmed(cluster, node, timeout_ms) for node in cluster.get_primaries()}
+    return None if told == {None} else False not in told
 
 
 @contextmanager

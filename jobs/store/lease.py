@@ -17,6 +17,7 @@ from redis.cluster import RedisCluster
 
 from jobs.runtime.errors import TryLater
 from jobs.store.catalog import Catalog
+from jobs.store.cluster import patiently, together
 
 _MS_PER_S = 1000
 _US_PER_MS = 1000
@@ -54,7 +55,7 @@ class Lease:
         """Note when the lease begins, by the clock of every primary; call it before the catalog is asked."""
         self.begun_at = time.monotonic()
         # Clocks of the nodes may differ at will: each is only compared with itself.
-        times: Any = self.cluster.time(target_nodes=RedisCluster.PRIMARIES)
+        times: Any = patiently(lambda: self.cluster.time(target_nodes=RedisCluster.PRIMARIES))
         self.deadlines_ms = {
             node: seconds * _MS_PER_S + microseconds // _US_PER_MS + self.duration_ms
             for node, (seconds, microseconds) in times.items()
@@ -73,18 +74,21 @@ class Lease:
         removed = 0
         for start in range(0, len(names), _PIPELINE):
             self.renew()
-            with self.cluster.pipeline(transaction=False) as pipeline:
-                for name in names[start : start + _PIPELINE]:
-                    node = self.cluster.get_node_from_key(name)
-                    # `eval` itself is missing in redis-py's cluster pipeline.
-                    pipeline.execute_command(
-                        "EVAL", _UNLINK_IN_TIME, 1, name, self.deadlines_ms.get(node.name, 0)
-                    )
-                answers = pipeline.execute()
+            answers = together(
+                self.cluster,
+                (
+                    ("EVAL", _UNLINK_IN_TIME, 1, name, self._deadline_ms(name))
+                    for name in names[start : start + _PIPELINE]
+                ),
+            )
             if _LATE in answers:
                 raise self.overtaken()
             removed += sum(answers)
         return removed
+
+    def _deadline_ms(self, name: str) -> int:
+        # A primary that was none when the lease began has no deadline: there nothing is removed.
+        return self.deadlines_ms.get(self.cluster.get_node_from_key(name).name, 0)
 
     def overtaken(self) -> TryLater:
         """Return the error of one whose lease is over."""

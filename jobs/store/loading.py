@@ -11,9 +11,9 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from redis.cluster import RedisCluster
-from redis.exceptions import ResponseError
 
 from jobs.runtime.progress import progress
+from jobs.store.cluster import together
 from jobs.store.encoding import Stored
 
 #: Commands of one pipeline over all shards, each of up to 64 lists of 401 bytes. With three shards on this kind of
@@ -60,17 +60,14 @@ def load(
     with progress(what.values, "load", "value", scaled=True) as bar:
         for part in _parts(_commands(what.hashes, fields), commands):
             keep_going()
-            with cluster.pipeline(transaction=False) as pipeline:
-                for key, items in part:
-                    pipeline.execute_command("HSET", key, *items)
-                pipeline.execute()
+            together(cluster, (("HSET", key, *items) for key, items in part))
             moved = sum(len(items) // 2 for _, items in part)
             done += moved
             bar.update(moved)
             if rate:
                 _sleep_until(started + done / rate, keep_going)
     keep_going()
-    cluster.set(what.meta_key, what.meta.to_json())
+    together(cluster, [("SET", what.meta_key, what.meta.to_json())])
 
 
 def differences(
@@ -78,15 +75,16 @@ def differences(
 ) -> list[Difference]:
     """Return everything in Redis that is not byte for byte what it must be."""
     wrong: list[Difference] = []
-    if _value(cluster, what.meta_key) != what.meta.to_json().encode():
+    (description,) = together(cluster, [("GET", what.meta_key)], raise_on_error=False)
+    if isinstance(description, Exception):
+        _require_wrong_type(description)
+    if description != what.meta.to_json().encode():
         wrong.append(Difference(what.meta_key, (b"",)))
     with progress(len(what.hashes), "read back", "hash") as bar:
         for part in _parts(what.hashes.items(), _PIPELINE):
             keep_going()
-            with cluster.pipeline(transaction=False) as pipeline:
-                for key, _ in part:
-                    pipeline.hgetall(key)
-                answers = pipeline.execute(raise_on_error=False)
+            commands = (("HGETALL", key) for key, _ in part)
+            answers = together(cluster, commands, raise_on_error=False)
             for (key, fields), answer in zip(part, answers, strict=True):
                 found = _hash(answer)
                 # One comparison for the common case: nothing differs.
@@ -98,20 +96,21 @@ def differences(
 
 def mend(cluster: RedisCluster, what: Stored, wrong: list[Difference]) -> None:
     """Write anew what `differences` found and remove what should not be there."""
-    for part in _parts(wrong, _PIPELINE):
-        with cluster.pipeline(transaction=False) as pipeline:
-            for difference in part:
-                key, fields = difference.key, what.hashes.get(difference.key)
-                if fields is None:
-                    pipeline.set(key, what.meta.to_json())
-                    continue
-                if len(difference.missing) == len(fields):
-                    pipeline.delete(key)  # it may be no hash at all
-                for some in _parts(difference.missing, _FIELDS_A_COMMAND):
-                    pipeline.hset(key, mapping={name: fields[name] for name in some})
-                for some in _parts(difference.extra, _FIELDS_A_COMMAND):
-                    pipeline.hdel(key, *some)
-            pipeline.execute()
+    for part in _parts((c for difference in wrong for c in _mending(what, difference)), _PIPELINE):
+        together(cluster, part)
+
+
+def _mending(what: Stored, difference: Difference) -> Iterator[tuple[Any, ...]]:
+    key, fields = difference.key, what.hashes.get(difference.key)
+    if fields is None:
+        yield ("SET", key, what.meta.to_json())
+        return
+    if len(difference.missing) == len(fields):
+        yield ("UNLINK", key)  # it may be no hash at all
+    for some in _parts(difference.missing, _FIELDS_A_COMMAND):
+        yield ("HSET", key, *(part for name in some for part in (name, fields[name])))
+    for some in _parts(difference.extra, _FIELDS_A_COMMAND):
+        yield ("HDEL", key, *some)
 
 
 def told(wrong: list[Difference], shown: int = 5) -> str:
@@ -121,14 +120,6 @@ def told(wrong: list[Difference], shown: int = 5) -> str:
     ]
     more = f" and {len(names) - shown} more" if len(names) > shown else ""
     return ", ".join(names[:shown]) + more
-
-
-def _value(cluster: RedisCluster, key: str) -> Any:
-    try:
-        return cluster.get(key)
-    except ResponseError as error:
-        _require_wrong_type(error)
-        return None
 
 
 def _hash(answer: Any) -> Mapping[bytes, bytes]:

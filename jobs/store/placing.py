@@ -7,7 +7,7 @@ nothing that blocks the next: an error gives the release up at once, a crash whe
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -17,7 +17,7 @@ from jobs.runtime.errors import BrokenInput, GateRefused, NightshelfError, TryLa
 from jobs.store import encoding, loading, removal
 from jobs.store.catalog import LOADING, Answer
 from jobs.store.changes import Store
-from jobs.store.cluster import TROUBLES
+from jobs.store.cluster import TROUBLES, all_confirmed
 from jobs.store.encoding import Stored
 from jobs.store.lease import Lease, this_process
 
@@ -26,10 +26,16 @@ _MS_PER_S = 1000
 
 @dataclass(frozen=True)
 class Placed:
-    """What stands in Redis now; `already` when it stood there before. Times in seconds, of loading and reading back."""
+    """What stands in Redis now.
+
+    `already` when it stood there before; `rewritten` hashes that had lost values when they were read back first (a
+    failover loses what was not yet copied); `confirmed` as in jobs.store.cluster.all_confirmed. Times in seconds.
+    """
 
     what: Stored
     already: bool
+    rewritten: int = 0
+    confirmed: bool | None = None
     load_s: float = 0.0
     read_back_s: float = 0.0
 
@@ -69,22 +75,38 @@ def _place(store: Store, what: Stored, lease: Lease, dead: tuple[str, ...], rate
     started = time.monotonic()
     loading.load(store.cluster, what, rate=rate, keep_going=lease.renew)
     loaded = time.monotonic()
-    wrong = loading.differences(store.cluster, what, keep_going=lease.renew)
-    read_back = time.monotonic()
-    if wrong:
-        raise TryLater(
-            f"{sum(len(d.fields) for d in wrong)} values read back differ from what was written",
-            loading.told(wrong),
-            "look for another writer in this namespace, then run the step again",
-        )
+    rewritten = read_back(store, what, lease.renew)
+    checked = time.monotonic()
+    confirmed = all_confirmed(store.cluster)
     if not store.catalog.change("verify", lease.release, lease.token).ok:
         raise lease.overtaken()
     return Placed(
         what,
         already=False,
+        rewritten=rewritten,
+        confirmed=store.catalog.confirm() and confirmed,
         load_s=round(loaded - started, 3),
-        read_back_s=round(read_back - loaded, 3),
+        read_back_s=round(checked - loaded, 3),
     )
+
+
+def read_back(store: Store, what: Stored, keep_going: Callable[[], None]) -> int:
+    """Compare every value with what it must be; write anew what differs and compare again.
+
+    Returns how many hashes were written anew. Raises TryLater when values differ again.
+    """
+    wrong = loading.differences(store.cluster, what, keep_going=keep_going)
+    if not wrong:
+        return 0
+    loading.mend(store.cluster, what, wrong)
+    left = loading.differences(store.cluster, what, keep_going=keep_going)
+    if left:
+        raise TryLater(
+            f"{sum(len(d.fields) for d in left)} values differ again right after they were written",
+            loading.told(left),
+            "look for another writer in this namespace, then run the step again",
+        )
+    return len(wrong)
 
 
 def _give_up(lease: Lease) -> None:
