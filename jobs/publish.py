@@ -13,9 +13,10 @@ from jobs.quality import result
 from jobs.release import journal, manifest
 from jobs.release.folder import Artifacts, ReleaseFolder, require
 from jobs.runtime.errors import BrokenInput, GateRefused, TryLater
-from jobs.runtime.record import recorded
+from jobs.runtime.record import read_record, recorded
 from jobs.runtime.settings import Settings
 from jobs.store import changes
+from jobs.store.changes import Standing, Store
 from jobs.store.placing import Placed, place
 
 
@@ -49,9 +50,9 @@ def run(folder: ReleaseFolder, settings: Settings, *, rate: int | None = None) -
         _gates(folder, artifacts, settings)
         described = manifest.write(folder, settings.run_by)
         with changes.opened(artifacts, settings) as store:
-            changes.settled(store)
+            standing = changes.settled(store)
             chosen = settings.load_rate if rate is None else rate
-            return _publish(store, folder, described, chosen)
+            return _publish(store, standing, folder, described, chosen)
     except GateRefused as error:
         journal.append(
             artifacts.journal,
@@ -64,9 +65,17 @@ def run(folder: ReleaseFolder, settings: Settings, *, rate: int | None = None) -
 
 
 def _publish(
-    store: changes.Store, folder: ReleaseFolder, described: dict[str, str], rate: int
+    store: Store, standing: Standing, folder: ReleaseFolder, described: dict[str, str], rate: int
 ) -> Outcome:
-    with recorded("load", folder.records, store.settings.run_by) as counts:
+    before = read_record(folder.records, "publish")
+    loaded = standing.content.releases.get(folder.release, {})
+    if (
+        before is not None
+        and standing.content.unfit(folder.release) is None
+        and loaded["digest"] == before["digest"] == described["digest"]
+    ):
+        return Outcome(**{**before, "already_loaded": True})
+    with recorded("publish", folder.records, store.settings.run_by) as counts:
         outcome = _outcome(folder.release, place(store, folder, described, rate=rate))
         counts.update(vars(outcome))
     return outcome

@@ -5,6 +5,7 @@ written once and that a bad value is refused with its variable's name.
 """
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,10 @@ from schemas import keys
 from schemas.environment import EnvironmentProblem, Node, read
 
 T = TypeVar("T")
+
+# Braces would put a whole release on one shard, other signs have a meaning in patterns of keys.
+_NAMESPACE = re.compile(r"[A-Za-z0-9._-]+")
+_LEAST_LEASE_S = 3
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,18 @@ def from_environment(environ: Mapping[str, str] | None = None) -> Settings:
             "NIGHTSHELF_ARTIFACTS is not a folder",
             str(settings.artifacts),
             "name a folder (mount the object store as one)",
+        )
+    if not _NAMESPACE.fullmatch(settings.namespace):
+        raise WrongUsage(
+            f"NIGHTSHELF_NAMESPACE={settings.namespace!r} cannot be part of a key",
+            "environment",
+            "use letters, digits, dots, dashes and underscores",
+        )
+    if settings.lease_s < _LEAST_LEASE_S:
+        raise WrongUsage(
+            f"NIGHTSHELF_LEASE_S={settings.lease_s} is too short to be renewed in time",
+            "environment",
+            f"give at least {_LEAST_LEASE_S} seconds",
         )
     return settings
 

@@ -38,8 +38,16 @@ local function referenced(release)
   return release == get('live') or release == get('previous') or release == get('canary')
 end
 
--- The lease of a publisher ('loading') or of whoever removes keys ('retiring').
-local function held(entry) return (entry.lease_until_ms or 0) > now_ms end
+-- The lease of a publisher ('loading') or of whoever removes keys ('retiring'). One that has more time left than it was
+-- given comes from a server whose clock ran ahead of this one's: it must not block anybody until that time comes.
+local function held(entry)
+  local left_ms = (entry.lease_until_ms or 0) - now_ms
+  return left_ms > 0 and left_ms <= (entry.lease_ms or 0)
+end
+local function lend(entry, lease_ms)
+  entry.lease_ms = tonumber(lease_ms)
+  entry.lease_until_ms = now_ms + entry.lease_ms
+end
 
 -- Releases that nothing points to any more get the time since when; those pointed to lose it.
 local function stamp_references()
@@ -114,9 +122,10 @@ function transitions.begin_load(release, digest, partition, token, publisher, le
       table.insert(dead, other)
     end
   end
-  keep(release, {state = 'loading', digest = digest, partition = partition, token = token, holder = publisher,
-    since_ms = now_ms, lease_until_ms = now_ms + tonumber(lease_ms), unreferenced_since_ms = now_ms,
-    shape = cjson.decode(shape)})
+  local entry = {state = 'loading', digest = digest, partition = partition, token = token, holder = publisher,
+    since_ms = now_ms, unreferenced_since_ms = now_ms, shape = cjson.decode(shape)}
+  lend(entry, lease_ms)
+  keep(release, entry)
   return {'ok', unpack(dead)}
 end
 
@@ -124,7 +133,7 @@ end
 function transitions.renew(release, token, lease_ms)
   local entry = record(release)
   if entry == nil or entry.state == 'verified' or entry.token ~= token then return {'overtaken'} end
-  entry.lease_until_ms = now_ms + tonumber(lease_ms)
+  lend(entry, lease_ms)
   keep(release, entry)
   return {'ok'}
 end
@@ -235,7 +244,7 @@ function transitions.begin_retire(release, grace_ms, token, holder, lease_ms)
   entry.token = token
   entry.holder = holder
   entry.since_ms = now_ms
-  entry.lease_until_ms = now_ms + tonumber(lease_ms)
+  lend(entry, lease_ms)
   keep(release, entry)
   return {'ok'}
 end

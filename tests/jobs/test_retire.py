@@ -75,7 +75,7 @@ def test_a_load_in_progress_is_left_alone(artifacts: Artifacts, settings: Settin
             store.CATALOG,
             "release:2026-01-02-0000000b",
             '{"state": "loading", "digest": "d", "partition": "2026-01-02", "token": "t", "holder": "x",'
-            ' "since_ms": 1, "lease_until_ms": 9999999999999, "shape": [1, 1]}',
+            ' "since_ms": 1, "lease_until_ms": 9999999999999, "lease_ms": 9999999999999, "shape": [1, 1]}',
         )
         cluster.hset("shelf:2026-01-02-0000000b:users:0", "1", "value")
     assert retire.run(settings).retired == []

@@ -1,5 +1,6 @@
 """The catalog's transitions, each against a real Redis."""
 
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -99,6 +100,18 @@ def test_a_dead_publisher_of_the_same_release_is_taken_over(
         assert catalog.change(transition, OLD, "dead").word == "overtaken"
     assert catalog.change("renew", OLD, "dead", MINUTE_MS).word == "overtaken"
     assert catalog.change("verify", OLD, "alive").ok
+
+
+def test_a_lease_from_a_clock_that_ran_ahead_blocks_nobody(
+    catalog: Catalog, settings: Settings
+) -> None:
+    """After a failover to a server an hour behind, a dead lease seems to last an hour: it counts as over."""
+    assert begin(catalog, OLD, "dead").ok
+    name = f"release:{OLD}".encode()
+    record = json.loads(store.fields(settings)[name])
+    record["lease_until_ms"] += 3_600_000
+    store.put_back(settings, {name: json.dumps(record).encode()})
+    assert begin(catalog, NEW, "alive") == Answer("ok", (OLD,))
 
 
 def test_renewing_prolongs_a_lease(catalog: Catalog, settings: Settings) -> None:
