@@ -6,15 +6,13 @@ future is what arrived later, for all users at one moment; that model and baseli
 and books by the same code; and that losing to a baseline is shown as plainly as winning.
 """
 
-import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-import polars as pl
-import pyarrow as pa
-import pyarrow.parquet as pq
 
+from jobs import backtest
+from jobs.backtest import MODEL, RECENT
 from jobs.judgement import bootstrap, churn, comparison, measured, slices, verdict
 from jobs.judgement.bootstrap import Resampling
 from jobs.judgement.comparison import Comparison
@@ -26,16 +24,11 @@ from jobs.model import ranking
 from jobs.model.settings import ModelSettings
 from jobs.quality import result
 from jobs.release import inputs
-from jobs.release.folder import Artifacts, ReleaseFolder, require
+from jobs.release.folder import Artifacts, ReleaseFolder
 from jobs.runtime.errors import GateRefused
 from jobs.runtime.files import write_json
-from jobs.runtime.progress import progress
 from jobs.runtime.record import recorded
-from schemas import tables
 
-MODEL = "als"
-RECENT = "recent_popularity"
-ALL_TIME = "all_time_popularity"
 #: What is validated before a release is judged; its lists are validated after.
 _CHECKED: tuple[result.Table, ...] = ("interactions", "books")
 
@@ -72,17 +65,16 @@ def run(
     Raises GateRefused when the verdict is stop (after writing); BrokenInput when a file is missing.
     """
     model, ordered = inputs.settings(folder), bool(inputs.read(folder)["time_ordered"])
-    interactions = pq.read_table(require(folder.interactions, "extract"))
-    catalogue = pl.read_parquet(folder.books, columns=[tables.BOOK_ID])[tables.BOOK_ID].to_numpy()
+    rows = backtest.read_rows(folder)
     how = Resampling(settings.samples, settings.confidence, settings.seed)
     with recorded("evaluate", folder.records, run_by) as counts:
-        shipped = ranking.of_release(folder, interactions, catalogue, model, DEPTH)
-        rolled = _roll(interactions, catalogue, model, settings) if ordered else None
-        found = _measure(rolled, settings) if rolled else {}
+        shipped = ranking.of_release(folder, rows.interactions, rows.catalogue, model, DEPTH)
+        rolled = _roll(rows, model, settings) if ordered else None
+        found = backtest.measure(rolled.cuts, rolled.lists, settings.head_share) if rolled else {}
         compared = (
             comparison.compare(
-                interactions,
-                catalogue,
+                rows.interactions,
+                rows.catalogue,
                 shipped.lists,
                 artifacts.release(reference),
                 model=model,
@@ -92,7 +84,7 @@ def run(
             else None
         )
         evidence = _evidence(
-            folder, (rolled, found, shipped, compared), catalogue, how, ordered=ordered
+            folder, (rolled, found, shipped, compared), rows.catalogue, how, ordered=ordered
         )
         reasons = verdict.reasons(evidence, settings)
         described = measured.described(found, MODEL, how)
@@ -146,30 +138,17 @@ def _outcome(folder: ReleaseFolder, decision: dict[str, Any]) -> Outcome:
     )
 
 
-def _roll(
-    interactions: pa.Table, catalogue: Ids, model: ModelSettings, settings: JudgementSettings
-) -> _Rolled | None:
+def _roll(rows: backtest.Rows, model: ModelSettings, settings: JudgementSettings) -> _Rolled | None:
     newest = slices.newest(
-        interactions, catalogue, settings.slices, settings.slice_share, model.positive_from
+        rows.interactions,
+        rows.catalogue,
+        settings.slices,
+        settings.slice_share,
+        model.positive_from,
     )
     cuts = [one for one in newest if len(one.case_ids)]
-    lists: dict[str, list[Ranked]] = {MODEL: [], RECENT: [], ALL_TIME: []}
-    with progress(len(cuts), "judge", "slice") as bar:
-        for cut in cuts:
-            past = ranking.history(cut.history, catalogue)
-            recent = settings.popularity_half_life_share
-            lists[MODEL].append(ranking.by_model(past, model, DEPTH))
-            lists[RECENT].append(ranking.by_popularity(past, recent, DEPTH))
-            lists[ALL_TIME].append(ranking.by_popularity(past, math.inf, DEPTH))
-            bar.update(1)
+    lists = backtest.roll(cuts, backtest.rankers(model, settings), "judge")
     return _Rolled(cuts, lists) if cuts else None
-
-
-def _measure(rolled: _Rolled, settings: JudgementSettings) -> dict[str, Measured]:
-    return {
-        name: measured.measure(rolled.cuts, lists, settings.head_share)
-        for name, lists in rolled.lists.items()
-    }
 
 
 def _evidence(

@@ -4,12 +4,13 @@ In: a user id. Out: pointer, release, manifest and run, the list as it is stored
 rows. Guarantees that what is shown is what an edge replica reads. Changes nothing.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import polars as pl
 from redis.cluster import RedisCluster
 
+from jobs.model import explanation
 from jobs.release import manifest
 from jobs.release.folder import Artifacts, ReleaseFolder
 from jobs.runtime.errors import BrokenInput, WrongUsage
@@ -40,16 +41,25 @@ class Outcome:
     reason: str | None
     items: list[dict[str, Any]]
     ratings: list[dict[str, Any]]
+    because: list[dict[str, Any]] | None
     data_as_of: str
     trained_at: str
     run_by: str
     manifest: str
 
 
-def run(artifacts: Artifacts, settings: Settings, user_id: int, *, limit: int = 10) -> Outcome:
-    """Return what the live release says to a user and why.
+def run(
+    artifacts: Artifacts,
+    settings: Settings,
+    user_id: int,
+    *,
+    limit: int = 10,
+    book_id: int | None = None,
+) -> Outcome:
+    """Return what the live release says to a user and why; with `book_id` also what speaks for that book.
 
-    Raises WrongUsage when no release is live; BrokenInput when its files are not under the artifacts.
+    Raises WrongUsage when no release is live, or when the book cannot be explained to the user; BrokenInput when
+    the release's files are not under the artifacts.
     """
     with connected(settings) as cluster:
         content = Catalog(cluster, settings.namespace).read()
@@ -79,6 +89,7 @@ def run(artifacts: Artifacts, settings: Settings, user_id: int, *, limit: int = 
             for book, score in zip(book_ids, scores, strict=True)
         ],
         ratings=_ratings(folder, user_id, titles),
+        because=_because(folder, user_id, book_id, titles) if book_id is not None else None,
         data_as_of=meta.data_as_of,
         trained_at=meta.trained_at,
         run_by=described["run_by"],
@@ -101,6 +112,16 @@ def _value(
             "the popularity list is not in Redis", meta.release, "run `nightshelf restore`"
         )
     return _UNKNOWN, popular
+
+
+def _because(
+    folder: ReleaseFolder, user_id: int, book_id: int, titles: dict[int, str]
+) -> list[dict[str, Any]]:
+    """Return the three read books that speak most for a book, the strongest first."""
+    return [
+        {**asdict(one), TITLE: titles[one.book_id]}
+        for one in explanation.because(folder, user_id, book_id)
+    ]
 
 
 def _ratings(folder: ReleaseFolder, user_id: int, titles: dict[int, str]) -> list[dict[str, Any]]:

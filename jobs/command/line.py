@@ -25,6 +25,8 @@ _COMMANDS = {
     "report": "jobs.command.quality",
     "train": "jobs.command.model",
     "evaluate": "jobs.command.judgement",
+    "backtest": "jobs.command.judgement",
+    "tune": "jobs.command.judgement",
     "recommend": "jobs.command.model",
     "publish": "jobs.command.store",
     "activate": "jobs.command.store",

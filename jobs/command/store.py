@@ -108,12 +108,13 @@ def releases(reference_for: datetime | None, *, history: bool) -> None:
 @click.command()
 @click.option("--user", "user_id", type=click.IntRange(min=1), required=True, help="the user id")
 @click.option("--limit", type=click.IntRange(1, 100), default=10, show_default=True)
-def why(user_id: int, limit: int) -> None:
+@click.option("--book", "book_id", type=click.IntRange(min=1), help="what speaks for this book")
+def why(user_id: int, limit: int, book_id: int | None) -> None:
     """Follow an answer back to the data: pointer, release, run, the user's own ratings."""
     from jobs import explain as step
 
     settings, artifacts = _here()
-    found = step.run(artifacts, settings, user_id, limit=limit)
+    found = step.run(artifacts, settings, user_id, limit=limit, book_id=book_id)
     out = sys.stderr
     print(f"user {user_id} is answered from release {found.release} ({found.source})", file=out)
     print(
@@ -124,6 +125,10 @@ def why(user_id: int, limit: int) -> None:
     print(f"because of {len(found.ratings)} ratings, the newest:", file=out)
     for row in found.ratings[:limit]:
         print(f"  {row['rating']} {row['title']} (row {row['source_row']})", file=out)
+    if found.because is not None:
+        print(f"for book {book_id} these speak most:", file=out)
+    for one in found.because or []:
+        print(f"  {one['share']:5.0%} {one['title']} (rated {one['rating']})", file=out)
     emit(found)
 
 

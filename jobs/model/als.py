@@ -42,6 +42,7 @@ def fit(
         confidence: float32, shape (users, books), what is stored counts instead of the 1 of an unobserved pair.
         settings: factors, iterations, regularization and seed are used.
         threads: number of worker threads; None for all processors. It does not change the result.
+        show_progress: whether a bar counts the iterations.
     """
     # With more BLAS threads the sums of one product come in another order: other bytes.
     with (
@@ -78,12 +79,12 @@ def readers(
     One Cholesky solution a user (equation 4 of Hu, Koren, Volinsky 2008) where the alternating fit takes three steps
     of conjugate gradient; also the fold-in of a reader the fit has not seen. `profile_regularization` is used.
     """
-    model = AlternatingLeastSquares(
-        factors=books.shape[1],
-        regularization=settings.profile_regularization,
-        dtype=np.float32,
-        num_threads=threads or os.cpu_count() or 1,
-    )
-    model.item_factors = books
-    with threadpool_limits(1, "blas"):
+    with threadpool_limits(1, "blas"):  # also when it is made: implicit warns of a threaded BLAS
+        model = AlternatingLeastSquares(
+            factors=books.shape[1],
+            regularization=settings.profile_regularization,
+            dtype=np.float32,
+            num_threads=threads or os.cpu_count() or 1,
+        )
+        model.item_factors = books
         return np.asarray(model.recalculate_user(np.arange(profiles.shape[0]), profiles))

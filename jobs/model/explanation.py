@@ -1,0 +1,122 @@
+"""Which read books speak for a recommended one.
+
+In: vectors of books, a reader's confidences. Out: a part of the score for each read book. Guarantees that the parts add
+up to the score: the reader's vector is a weighted sum over the read books, so every score is one too.
+
+Source: Hu, Koren, Volinsky, "Collaborative Filtering for Implicit Feedback Datasets", ICDM 2008, section 5: the score
+of book i is the sum over read books j of y_i' W y_j c_j with W = (Y' C Y + lambda I)^-1.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+import scipy.linalg
+from numpy.typing import NDArray
+
+from jobs.model import confidence, matrix, popularity
+from jobs.model.settings import ModelSettings
+from jobs.release import inputs
+from jobs.release.folder import ReleaseFolder, require
+from jobs.runtime.errors import WrongUsage
+from jobs.train import read_factors
+from schemas.tables import BOOK_ID, RATING, USER_ID
+
+
+def parts(
+    books: NDArray[np.float32],
+    gram: NDArray[np.float64],
+    read: NDArray[np.int64],
+    confidences: NDArray[np.float32],
+    wanted: NDArray[np.int64],
+    *,
+    regularization: float,
+) -> NDArray[np.float64]:
+    """Return what each read book adds to each wanted one's score, (wanted, read).
+
+    Args:
+        books: float32 (books, factors).
+        gram: float64 (factors, factors), `books.T @ books`.
+        read: positions of the read books.
+        confidences: their stored confidences, as for `als.readers`.
+        wanted: positions of the books to explain.
+        regularization: that of `als.readers`.
+    """
+    vectors = books[read].astype(np.float64)
+    weights = confidences.astype(np.float64)
+    system = gram + regularization * np.eye(len(gram)) + (vectors.T * (weights - 1)) @ vectors
+    solved = scipy.linalg.cho_solve(scipy.linalg.cho_factor(system), vectors.T)
+    return np.asarray(books[wanted].astype(np.float64) @ solved * weights)
+
+
+@dataclass(frozen=True)
+class Because:
+    """A read book and what it adds to a score; `share` is relative to the whole score."""
+
+    book_id: int
+    rating: int
+    part: float
+    share: float
+
+
+def because(folder: ReleaseFolder, user_id: int, book_id: int, limit: int = 3) -> list[Because]:
+    """Return the `limit` read books of a user that speak most for a book, the strongest first.
+
+    Parts are in the unit of the list's scores. Raises WrongUsage when the release does not know the user or
+    the book, or when the user has rated the book; BrokenInput when the release is not trained.
+    """
+    settings = inputs.settings(folder)
+    rows = pl.read_parquet(
+        require(folder.interactions, "extract"), columns=[USER_ID, BOOK_ID, RATING]
+    )
+    stored = read_factors(folder)
+    ids = matrix.Ids(stored.book_ids)
+    mine = rows.filter(pl.col(USER_ID) == user_id)
+    _check(mine, ids, user_id, book_id)
+    read, confidences = _profile(mine, ids, settings)
+    if not len(read):
+        return []
+    books = stored.vectors.books
+    wanted = ids.positions(np.array([book_id], dtype=np.int32))
+    gram = books.astype(np.float64).T @ books.astype(np.float64)
+    found = parts(
+        books, gram, read, confidences, wanted, regularization=settings.profile_regularization
+    )[0] * float(_multiplier(rows, ids, settings)[wanted[0]])
+    ratings = dict(mine.select(BOOK_ID, RATING).rows())
+    best = np.lexsort((read, -found))[:limit]
+    return [
+        Because(
+            int(ids.values[read[place]]),
+            int(ratings[int(ids.values[read[place]])]),
+            float(found[place]),
+            float(found[place] / found.sum()),
+        )
+        for place in best
+    ]
+
+
+def _check(mine: pl.DataFrame, ids: matrix.Ids, user_id: int, book_id: int) -> None:
+    if not mine.height:
+        raise WrongUsage(f"user {user_id} has no ratings", "--user", "name a user with ratings")
+    if book_id not in ids.values:
+        raise WrongUsage(f"there is no book {book_id}", "--book", "name a book of the catalogue")
+    if book_id in mine[BOOK_ID]:
+        raise WrongUsage(
+            f"user {user_id} has rated book {book_id}", "--book", "name a book not yet read"
+        )
+
+
+def _profile(
+    mine: pl.DataFrame, ids: matrix.Ids, settings: ModelSettings
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Return positions and confidences of a user's read books."""
+    one = confidence.profiles(mine, matrix.ids_of(mine[USER_ID].to_numpy()), ids, settings)
+    return one.indices.astype(np.int64), one.data
+
+
+def _multiplier(
+    rows: pl.DataFrame, ids: matrix.Ids, settings: ModelSettings
+) -> NDArray[np.float32]:
+    positions = ids.positions(rows[BOOK_ID].to_numpy())
+    popular = popularity.weights(positions, len(ids.values), settings.popularity_half_life_share)
+    return popularity.multiplier(popular, settings.popularity_exponent, settings.popularity_floor)

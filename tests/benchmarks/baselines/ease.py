@@ -1,0 +1,48 @@
+"""EASE: a linear autoencoder in closed form, with time weights.
+
+In: a history. Out: lists. Source: Steck, "Embarrassingly Shallow Autoencoders for Sparse Data", WWW 2019. Solved in
+the space of users by the matrix inversion lemma, which is the same and costs users ** 3 instead of books ** 3.
+"""
+
+import numpy as np
+import scipy.linalg
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from jobs.judgement.ranked import Ranked
+from jobs.model.ranking import History
+from tests.benchmarks.baselines import weighing
+
+
+def ease(past: History, values: dict[str, float]) -> Ranked:
+    """Return lists by EASE; `values` as in `all_of_them` (without half-lives and weights: plain EASE)."""
+    neutral, low = values.get("neutral_weight", 0.0), values.get("low_weight", 0.0)
+    half_life = values.get("confidence_half_life_share", np.inf)
+    matrix = weighing.weights(past, half_life, neutral, low)
+    asked = weighing.profiles(past, values.get("profile_half_life_books", np.inf), neutral, low)
+    matrix.data = np.sqrt(matrix.data)
+    inverse, diagonal = _inverse(matrix, values["regularization"])
+
+    def scores(rows: slice) -> NDArray[np.float32]:
+        mine = asked[rows]
+        # With P the inverse of the regularised Gram matrix: B = I - P / diag(P).
+        product = (mine.toarray() - (mine @ matrix.T).toarray() @ inverse) / values[
+            "regularization"
+        ]
+        return np.asarray(mine.toarray() - product / diagonal, dtype=np.float32)
+
+    popular = values.get("popularity_half_life_share", 0.03)
+    exponent = values.get("popularity_exponent", 0.0)
+    factor = weighing.multiplier(past, popular, exponent, values.get("popularity_floor", 0.0))
+    return weighing.ranked(past, scores, popular, factor if exponent else None)
+
+
+def _inverse(
+    matrix: sp.csr_matrix, regularization: float
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return (K + lambda)^-1 X with K = X X', and the diagonal of P = (1 - X'(K + lambda)^-1 X) / lambda."""
+    gram = (matrix @ matrix.T).toarray().astype(np.float64)
+    gram[np.diag_indices_from(gram)] += regularization
+    solved = scipy.linalg.cho_solve(scipy.linalg.cho_factor(gram), matrix.toarray())
+    diagonal = (1 - np.asarray(matrix.multiply(solved).sum(axis=0)).ravel()) / regularization
+    return solved.astype(np.float32), np.maximum(diagonal, 1e-12).astype(np.float32)

@@ -1,0 +1,58 @@
+"""Item-item nearest neighbours with time weights.
+
+In: a history. Out: lists. Source: Sarwar et al., "Item-Based Collaborative Filtering Recommendation Algorithms",
+WWW 2001; the asymmetric normalisation is that of Aiolli, RecSys 2013.
+"""
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from jobs.judgement.ranked import Ranked
+from jobs.model import scoring
+from jobs.model.ranking import History
+from tests.benchmarks.baselines import weighing
+
+_BLOCK = 512
+
+
+def item_knn(past: History, values: dict[str, float]) -> Ranked:
+    """Return lists by the nearest neighbours of each reader's books; `values` as in `all_of_them`."""
+    neutral, low = values.get("neutral_weight", 0.0), values.get("low_weight", 0.0)
+    half_life = values.get("confidence_half_life_share", np.inf)
+    matrix = weighing.weights(past, half_life, neutral, low)
+    asked = weighing.profiles(past, values.get("profile_half_life_books", np.inf), neutral, low)
+    near = _neighbours(
+        matrix, round(values["neighbours"]), values["shrinkage"], values["asymmetry"]
+    )
+
+    def scores(rows: slice) -> NDArray[np.float32]:
+        return np.asarray((asked[rows] @ near).toarray(), dtype=np.float32)
+
+    popular = values.get("popularity_half_life_share", 0.03)
+    exponent = values.get("popularity_exponent", 0.0)
+    factor = weighing.multiplier(past, popular, exponent, values.get("popularity_floor", 0.0))
+    return weighing.ranked(past, scores, popular, factor if exponent else None)
+
+
+def _neighbours(
+    matrix: sp.csr_matrix, count: int, shrinkage: float, asymmetry: float
+) -> sp.csr_matrix:
+    """Return (books, books) similarities, for each book in a column its `count` nearest."""
+    counts = np.asarray(matrix.sum(axis=0)).ravel() + shrinkage
+    root = matrix.copy()
+    root.data = np.sqrt(root.data)
+    columns, rows, data = [], [], []
+    turned = root.T.tocsr()
+    for start in range(0, root.shape[1], _BLOCK):
+        block = (turned[start : start + _BLOCK] @ root).toarray()
+        ends = np.arange(start, start + len(block))
+        block[np.arange(len(block)), ends] = 0
+        block /= counts[None, :] ** asymmetry * counts[ends, None] ** (1 - asymmetry) + 1e-12
+        nearest, _ = scoring.select(block.astype(np.float32), count)
+        rows.append(nearest.ravel())
+        columns.append(np.repeat(ends, count))
+        data.append(np.take_along_axis(block, nearest, axis=1).ravel())
+    shape = (root.shape[1], root.shape[1])
+    pairs = (np.concatenate(rows), np.concatenate(columns))
+    return sp.csr_matrix((np.concatenate(data), pairs), shape=shape)
