@@ -25,6 +25,7 @@ from nightshelf_settings import (
     POOL,
     PUBLISH_DEADLINE,
     RELEASES,
+    WAIT_RETRIES,
     artifacts,
 )
 
@@ -89,6 +90,8 @@ with DAG(
         skip_reason="{{ ti.xcom_pull('standing')['why_not_ask'] }}",
         params={"reason": approval.REASON},
         response_timeout=APPROVAL_TIMEOUT,
+        # An answer within the same second can be taken for a broken attempt; the next one finds it.
+        retries=WAIT_RETRIES,
         # A rejection ends the run here: nothing is loaded.
         ignore_downstream_trigger_rules=True,
     )

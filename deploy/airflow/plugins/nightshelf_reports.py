@@ -59,9 +59,8 @@ def _page(path: Path, otherwise: str) -> Response:
     return FileResponse(path, media_type="text/html", headers=_HEADERS)
 
 
-@app.get("/reports/index.html")  # what the pages themselves link to
 @app.get("/reports/")
-@app.get("/reports/index.html")
+@app.get("/reports/index.html")  # what the pages themselves link to
 def index() -> Response:
     """Serve the index of all reports."""
     return _page(_releases() / "index.html", "There is no report yet: no run has written one.")
