@@ -70,7 +70,7 @@ lock: $(UV) lock-dags ## resolve pyproject.toml into deploy/requirements/*.txt (
 	$(COMPILE) --extra jobs --extra serving --group local --group test -o deploy/requirements/dev.txt
 
 .PHONY: clean
-clean: down ## remove environments and caches; artifacts and data stay
+clean: down airflow-down ## remove environments and caches; artifacts and data stay
 	rm -rf .venvs .tools .run .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
 .tools/bin/uv: deploy/requirements/uv.txt
