@@ -15,8 +15,8 @@ import scipy.sparse as sp
 from implicit.cpu.als import AlternatingLeastSquares
 from threadpoolctl import threadpool_limits
 
-from jobs import replay, synthesize, train
-from jobs.model import als, matrix, scoring
+from jobs import replay, synthesize
+from jobs.model import als, confidence, matrix, scoring
 from jobs.model import settings as model_settings
 from jobs.release.folder import Artifacts, ReleaseFolder
 from schemas.environment import Node
@@ -89,7 +89,7 @@ def _confidence(folder: ReleaseFolder) -> sp.csr_matrix:
     rows = pl.read_parquet(folder.interactions)
     users = matrix.ids_of(rows[USER_ID].to_numpy())
     books = matrix.Ids(pl.read_parquet(folder.books)[BOOK_ID].to_numpy())
-    return train.confidences(rows, users, books, SETTINGS)
+    return confidence.training(rows, users, books, SETTINGS)
 
 
 def _bare(confidence: sp.csr_matrix) -> object:

@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import redis
@@ -68,9 +67,11 @@ def _floor(node: Node) -> float:
             str(number) for number in range(10_000) if _slot_is_ours(client, f"{{{number}}}")
         )
     shown = subprocess.run(
-        ["redis-benchmark", "-h", node.host, "-p", str(node.port), "-P", "100", "-q"]
-        + ["-n", str(FLOOR_REQUESTS), "-r", str(USERS)]
-        + ["SET", f"{{{tag}}}:__rand_int__", "x" * VALUE_BYTES],
+        [
+            *("redis-benchmark", "-h", node.host, "-p", str(node.port), "-P", "100", "-q"),
+            *("-n", str(FLOOR_REQUESTS), "-r", str(USERS)),
+            *("SET", f"{{{tag}}}:__rand_int__", "x" * VALUE_BYTES),
+        ],
         check=True,
         capture_output=True,
         text=True,
@@ -121,9 +122,7 @@ def test_load_and_read_back(settings: Settings, folder: ReleaseFolder, report: R
     report("load: encoding the parquet files", encoded_s, "s")
 
 
-def test_publish_audit_restore(
-    settings: Settings, folder: ReleaseFolder, report: Report, tmp_path: Path
-) -> None:
+def test_publish_audit_restore(settings: Settings, folder: ReleaseFolder, report: Report) -> None:
     """Seconds of a whole publish, of an audit of everything, and from a wiped cluster to live and previous again."""
     artifacts = Artifacts(settings.artifacts)
     second = write_release(
