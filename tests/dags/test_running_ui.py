@@ -172,7 +172,7 @@ def test_the_way_back_by_the_form(
         text=True,
         check=True,
     ).stdout
-    entry = [found for found in json.loads(history)["journal"] if found["kind"] == "rollback"][-1]
+    entry = [found for found in json.loads(history)["journal"] if found["action"] == "rollback"][-1]
     assert (entry["who"], entry["why"], entry["to"]) == ("admin", "the newest is worse", target)
 
 
