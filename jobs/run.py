@@ -13,6 +13,7 @@ from jobs import (
     list_releases,
     publish,
     recommend,
+    report_model,
     retire,
     train,
     validate,
@@ -80,6 +81,7 @@ def run(
     )
     recommend.run(folder, settings.run_by)
     _validate(artifacts, folder, "lists", compared, settings)
+    report_model.run(folder)
     published = publish.run(folder, settings)
     activated = activate.run(artifacts, folder.release, settings, approval=approval)
     return Outcome(

@@ -6,6 +6,7 @@ and that a study broken off goes on where it stopped.
 """
 
 import json
+import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -32,6 +33,7 @@ from jobs.runtime.progress import progress
 VALIDATION_SHARES = (0.45, 0.5, 0.55, 0.6, 0.65)
 #: Size of a paired difference that is found with 80 % probability at 95 % confidence, in standard errors.
 _DETECTABLE_ERRORS = 2.8
+_RANDOM_TRIALS = 20
 
 
 @dataclass(frozen=True)
@@ -117,13 +119,19 @@ def search(
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     storage.parent.mkdir(parents=True, exist_ok=True)
+    with warnings.catch_warnings():
+        # Sampling settings together is "experimental" in Optuna: its interface may change with its version.
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        sampler = optuna.samplers.TPESampler(
+            seed=seed, n_startup_trials=_RANDOM_TRIALS, multivariate=True
+        )
     study = optuna.create_study(
         study_name=name,
         storage=JournalStorage(JournalFileBackend(str(storage))),
         load_if_exists=True,
         direction="maximize",
-        sampler=optuna.samplers.TPESampler(seed=seed, n_startup_trials=max(10, trials // 5)),
-        pruner=optuna.pruners.MedianPruner(n_startup_trials=10, n_warmup_steps=1),
+        sampler=sampler,
+        pruner=optuna.pruners.MedianPruner(n_startup_trials=_RANDOM_TRIALS, n_warmup_steps=1),
     )
     done = sum(trial.state.is_finished() for trial in study.trials)
 

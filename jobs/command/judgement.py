@@ -1,4 +1,4 @@
-"""Commands that judge: evaluate, backtest, tune."""
+"""Commands that judge: evaluate, model-report, backtest, tune."""
 
 import sys
 from pathlib import Path
@@ -28,6 +28,16 @@ def evaluate(release: str, reference: str) -> None:
         run_by=settings.run_by,
     )
     emit(outcome)
+
+
+@click.command("model-report")
+@click.option("--release", required=True, help="the release whose page is written")
+def model_report(release: str) -> None:
+    """Write the page of a release's model: metrics, changes, shelves beside lists."""
+    from jobs import report_model as step
+
+    settings = runtime_settings.from_environment()
+    emit(step.run(Artifacts(settings.artifacts).release(release)))
 
 
 @click.command()

@@ -25,6 +25,7 @@ _COMMANDS = {
     "report": "jobs.command.quality",
     "train": "jobs.command.model",
     "evaluate": "jobs.command.judgement",
+    "model-report": "jobs.command.judgement",
     "backtest": "jobs.command.judgement",
     "tune": "jobs.command.judgement",
     "recommend": "jobs.command.model",
@@ -49,7 +50,9 @@ class _LazyGroup(click.Group):
         module = _COMMANDS.get(cmd_name)
         if module is None:
             return None
-        command: click.Command = getattr(importlib.import_module(module), cmd_name)
+        command: click.Command = getattr(
+            importlib.import_module(module), cmd_name.replace("-", "_")
+        )
         return command
 
 

@@ -91,7 +91,7 @@ def _soundness(evidence: Evidence, settings: JudgementSettings) -> list[Reason]:
         found.append(Reason("unlike_judged_model", text, STOP))
     if judged is not None and evidence.coverage < (1 - settings.coverage_fall) * judged:
         text = f"coverage@10 is {evidence.coverage:.4f}; the model that was judged has {judged:.4f}"
-        found.append(Reason("narrower_than_judged_model", text, HOLD))
+        found.append(Reason("narrower_than_judged_model", text, STOP))
     return found
 
 

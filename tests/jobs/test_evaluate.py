@@ -113,7 +113,7 @@ def _evidence(**changes: object) -> verdict.Evidence:
         ({"compared": _compared(coverage_at_10=0.2)}, "hold", "coverage_fell"),
         ({"compared": _compared(overlap=0.1)}, "hold", "lists_churned"),
         ({"candidate_overlap": 0.05}, "stop", "unlike_judged_model"),
-        ({"coverage": 0.2}, "hold", "narrower_than_judged_model"),
+        ({"coverage": 0.2}, "stop", "narrower_than_judged_model"),
         ({"missing_users": 1}, "stop", "users_missing"),
         ({"broken_lists": 1}, "stop", "broken_lists"),
         ({"checks": {"books": "failed"}}, "stop", "data_checks_failed"),

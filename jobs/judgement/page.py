@@ -1,0 +1,224 @@
+"""The judgement of a release as tables and plots for people.
+
+In: `evaluation.json` and `decision.json` of a release and of those before it. Out: rows of text, and plots. Guarantees
+that every number stands with its interval, and that every number in a plot is in its table too.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jobs.page import figure
+from jobs.quality.plots import Plot
+from jobs.release.folder import ReleaseFolder
+from schemas.manifest import RELEASE_ID
+
+#: Kind of mark and word of each verdict, for `mark` in parts.html.
+MARKS = {
+    "go": ("good", "Go"),
+    "hold": ("broken", "Hold"),
+    "stop": ("bad", "Stop"),
+}
+NAMES = {
+    "als": "This model",
+    "recent_popularity": "Recent popularity",
+    "all_time_popularity": "All-time popularity",
+}
+_METRICS = {
+    "ndcg_at_10": (
+        "NDCG@10",
+        "how much of what was read next is in the top 10, early places first",
+    ),
+    "recall_at_20": ("Recall@20", "share of what was read next that is in the top 20"),
+    "mrr": ("Reciprocal rank", "1 / place of the first book that was read next"),
+    "coverage_at_10": ("Coverage@10", "share of all books in at least one top 10"),
+    "tail_share_at_10": ("Tail share", "share of top-10 places for books outside the most rated"),
+    "novelty_at_10_bits": ("Novelty (bits)", "how rarely read the books of a top 10 are"),
+    "gini_at_10": ("Gini of exposure", "0: every book is shown alike, 1: a few get all places"),
+    "mean_popularity_at_10": ("Mean popularity", "mean number of ratings of the books of a top 10"),
+}
+_RELEASES = 30
+_WIDTH = 620
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of text: `rows` start with their head."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What the page shows of a release's judgement; tables are empty where nothing could be measured."""
+
+    verdict: str
+    reasons: list[dict[str, Any]]
+    reference: str | None
+    comparison: list[tuple[str, str]]
+    slices: list[dict[str, Any]]
+    users: int
+    metrics: Table | None
+    less: Table | None
+    bands: tuple[Table, ...]
+    meanings: list[tuple[str, str]]
+
+
+def judged(evaluation: Path, decision: Path) -> Judged:
+    """Return what two files of a release say."""
+    measured = json.loads(evaluation.read_text(encoding="utf-8"))
+    decided = json.loads(decision.read_text(encoding="utf-8"))
+    metrics = {name: measured["metrics"][name] for name in NAMES if name in measured["metrics"]}
+    slices = measured["slices"]
+    return Judged(
+        verdict=decided["verdict"],
+        reasons=decided["reasons"],
+        reference=decided["reference"],
+        comparison=_comparison(decided["comparison"]),
+        slices=slices,
+        users=sum(one["users"] for one in slices),
+        metrics=_metrics(metrics) if metrics else None,
+        less=_less(metrics) if metrics else None,
+        bands=_bands(metrics) if metrics else (),
+        meanings=list(_METRICS.values()),
+    )
+
+
+def _metrics(metrics: dict[str, Any]) -> Table:
+    rows = [
+        (title, *(told(values[key]) for values in metrics.values()))
+        for key, (title, _) in _METRICS.items()
+    ]
+    columns = ("Metric", *(NAMES[name] for name in metrics))
+    return Table("Each with its 95 % interval over users", columns, tuple(rows))
+
+
+def _less(metrics: dict[str, Any]) -> Table:
+    others = {name: values["less"] for name, values in metrics.items() if "less" in values}
+    rows = [
+        (title, *(told(less[key]["absolute"], signed=True) for less in others.values()))
+        for key, (title, _) in _METRICS.items()
+    ]
+    columns = ("Metric", *(f"Less {NAMES[name].lower()}" for name in others))
+    title = "This model less each list that is the same for everybody, paired"
+    return Table(title, columns, tuple(rows))
+
+
+def _bands(metrics: dict[str, Any]) -> tuple[Table, ...]:
+    found = []
+    for group, key, title, head in (
+        ("by_history", "ndcg_at_10", "NDCG@10 by length of history", "Ratings before"),
+        ("by_popularity", "recall_at_20", "Recall@20 by popularity of the book", "Books"),
+    ):
+        rows = [
+            (
+                name,
+                str(band["cases"]),
+                *(
+                    told(values[group][name][key]) if values[group][name][key] else "–"
+                    for values in metrics.values()
+                ),
+            )
+            for name, band in metrics["als"][group].items()
+        ]
+        columns = (head, "Cases", *(NAMES[name] for name in metrics))
+        found.append(Table(title, columns, tuple(rows)))
+    return tuple(found)
+
+
+def _comparison(compared: dict[str, Any] | None) -> list[tuple[str, str]]:
+    if compared is None:
+        return []
+    rows = [
+        ("Rows that arrived since the reference", f"{compared['rows']:,}"),
+        ("Users among them with something to find", f"{compared['users']:,}"),
+    ]
+    if compared["difference"] is not None:
+        absolute, relative = compared["difference"]["absolute"], compared["difference"]["relative"]
+        rows.append(("NDCG@10 less the reference's, on these rows", told(absolute, signed=True)))
+        if relative is not None:
+            rows.append(("The same, relative", _percent(relative)))
+    ours, theirs = compared["coverage_at_10"], compared["reference_coverage_at_10"]
+    rows += [
+        ("Coverage@10, before and now", f"{theirs:.4f}, {ours:.4f}"),
+        ("Mean overlap of a user's lists (1 is identical)", f"{compared['overlap']:.3f}"),
+        ("Users only the reference knows", f"{compared['reference_only_users']:,}"),
+    ]
+    return rows
+
+
+def told(value: dict[str, float], *, signed: bool = False) -> str:
+    """Return a value with its interval as text."""
+    digits = 4 if abs(value["value"]) < 1 else 1
+    sign = "+" if signed else ""
+    return (
+        f"{value['value']:{sign}.{digits}f} "
+        f"({value['low']:{sign}.{digits}f} to {value['high']:{sign}.{digits}f})"
+    )
+
+
+def _percent(value: dict[str, float]) -> str:
+    return f"{value['value']:+.1%} ({value['low']:+.1%} to {value['high']:+.1%})"
+
+
+def over_releases(folder: ReleaseFolder) -> Plot | None:
+    """Return NDCG@10 of the model and of recent popularity over the releases up to this one, if there are two."""
+    paths = sorted(
+        path
+        for path in folder.root.parent.iterdir()
+        if RELEASE_ID.fullmatch(path.name)
+        and path.name <= folder.release
+        and (path / "evaluation.json").is_file()
+    )
+    points = []
+    for path in paths[-_RELEASES:]:
+        metrics = json.loads((path / "evaluation.json").read_text(encoding="utf-8"))["metrics"]
+        if "als" in metrics and "recent_popularity" in metrics:
+            points.append((path.name, metrics))
+    return _over_time(points) if len(points) > 1 else None
+
+
+def _over_time(points: list[tuple[str, dict[str, Any]]]) -> Plot:
+    drawn, axes = figure.blank(_WIDTH, 220)
+    places = range(len(points))
+    for name, colour, marker in (
+        ("als", figure.OWN, "o"),
+        ("recent_popularity", figure.REFERENCE, "s"),
+    ):
+        values = [metrics[name]["ndcg_at_10"] for _, metrics in points]
+        axes.vlines(
+            places, [v["low"] for v in values], [v["high"] for v in values], color=colour, lw=1.4
+        )
+        axes.plot(places, [v["value"] for v in values], marker, color=colour, markersize=4)
+        axes.annotate(
+            NAMES[name],
+            (len(points) - 1, values[-1]["high"]),
+            xytext=(0, 4),
+            textcoords="offset points",
+            ha="right",
+            color=colour,
+            fontsize=11,
+        )
+    axes.set_ylim(bottom=0)
+    axes.grid(visible=True, axis="y", color=figure.RULE, lw=0.8)
+    ends = sorted({0, len(points) - 1})
+    axes.set_xticks(ends, [points[end][0][:10] for end in ends])
+    rows = tuple(
+        (release, told(m["als"]["ndcg_at_10"]), told(m["recent_popularity"]["ndcg_at_10"]))
+        for release, m in points
+    )
+    newest = rows[-1]
+    spoken = (
+        f"NDCG@10 of {len(rows)} releases; the newest {newest[0]}: this model {newest[1]}, "
+        f"recent popularity {newest[2]}"
+    )
+    return Plot(
+        title="NDCG@10 over the releases",
+        note="with 95 % intervals; each release is measured on its own newest slices",
+        svg=figure.svg(drawn, "over-releases", spoken),
+        columns=("Release", NAMES["als"], NAMES["recent_popularity"]),
+        rows=rows,
+    )

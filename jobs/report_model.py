@@ -1,0 +1,55 @@
+"""Report the model: what it is worth, what changed, and what readers will see, on one page a release.
+
+In: evaluation, decision, lists and rows of a release, and those of its reference. Out: `model.html` in the release's
+folder. Guarantees a page that needs nothing but itself: no script, no font, no picture from anywhere; all text escaped.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from jobs.judgement import page, shelves
+from jobs.page.rendering import render
+from jobs.release.folder import ReleaseFolder, require
+from jobs.runtime.files import write_text
+
+_TEMPLATES = Path(page.__file__).with_name("templates")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Where the page lies, and the verdict it shows."""
+
+    release: str
+    verdict: str
+    page: str
+
+
+def run(folder: ReleaseFolder) -> Outcome:
+    """Write the model's page of a release. Raises BrokenInput when evaluate has not finished."""
+    judged = page.judged(
+        require(folder.evaluation, "evaluate"), require(folder.decision, "evaluate")
+    )
+    reference = _reference(folder, judged.reference)
+    context = {
+        "release": folder.release,
+        "partition": folder.release[:10],
+        "reference": judged.reference,
+        "reference_has_page": reference is not None and (reference.root / "model.html").is_file(),
+        "data_has_page": (folder.root / "report.html").is_file(),
+        "judged": judged,
+        "mark": page.MARKS[judged.verdict],
+        "past": page.over_releases(folder),
+        # A release that was stopped has no lists yet.
+        "shown": shelves.of(folder, reference) if folder.lists.is_file() else None,
+    }
+    target = folder.root / "model.html"
+    write_text(target, render(_TEMPLATES, "model.html", context))
+    return Outcome(folder.release, judged.verdict, str(target))
+
+
+def _reference(folder: ReleaseFolder, reference: str | None) -> ReleaseFolder | None:
+    """Return the folder of the reference if its lists are still there."""
+    if reference is None:
+        return None
+    found = ReleaseFolder(folder.root.parent / reference)
+    return found if found.lists.is_file() else None
