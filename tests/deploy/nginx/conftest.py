@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 import redis
@@ -112,15 +112,22 @@ class Edge:
         return str(answer.json["release"]) if answer.status == 200 else None
 
     def start(self, replica: Path) -> None:
-        """Start the replica of a socket; see `wait` for when it answers."""
-        self.replicas[replica] = subprocess.Popen(
+        """Start the replica of a socket; see `wait` for when it answers. Its log stands beside the socket."""
+        with replica.with_suffix(".log").open("ab") as log:
+            self.replicas[replica] = self._process(replica, log)
+
+    def _process(self, replica: Path, log: IO[bytes]) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
             [str(_EDGE)],
+            stderr=log,
             env={
                 **os.environ,
                 "NIGHTSHELF_EDGE_SOCKET": str(replica),
                 "NIGHTSHELF_REDIS": ",".join(f"{n.host}:{n.port}" for n in self.settings.redis),
                 "NIGHTSHELF_POINTER_REFRESH_MS": "50",
                 "NIGHTSHELF_CACHE_MAX_AGE_S": str(MAX_AGE_S),
+                # A busy machine must not turn look-ups into fallbacks here.
+                "NIGHTSHELF_LOOKUP_DEADLINE_MS": "5000",
             },
         )
 
@@ -218,6 +225,7 @@ def nginx_settings(replicas: str, port: int, **choices: Any) -> NginxSettings:
         "nginx_cards_per_list": 1,
         "nginx_connections_per_client": 1000,
         "nginx_cache_mb": 16,
+        "nginx_read_timeout_ms": 6000,
     }
     return NginxSettings(**{**plenty, **choices})
 

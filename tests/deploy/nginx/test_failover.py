@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from deploy.nginx import configuration
+from deploy.nginx.settings import NginxSettings
 from schemas.environment import Node
 from tests.deploy.nginx.conftest import Edge, Front, load, running_edge, running_front, until
 
@@ -24,7 +25,12 @@ def fleet(
     folder = tmp_path_factory.mktemp("fleet")
     with (
         running_edge(redis_cluster, folder / "edge", replicas=3) as edge,
-        running_front(folder / "nginx", edge.addresses, nginx_cache=False) as front,
+        running_front(
+            folder / "nginx",
+            edge.addresses,
+            nginx_cache=False,
+            nginx_read_timeout_ms=NginxSettings().nginx_read_timeout_ms,
+        ) as front,
     ):
         yield edge, front
 
