@@ -1,32 +1,37 @@
 """Fetch: upstream's release, or a folder, as a Goodbooks folder of our own.
 
-In: the URL of a zip, or a folder. Out: a folder with the Goodbooks files. Guarantees whole files or none: a download
-that broke off is taken up where it ended if the server's file is still the same, the zip's checksums are
-verified, and the folder appears under its name only when every file was read as a Goodbooks file.
+In: the URL of a zip, or a folder. Out: a folder with the Goodbooks files and `fetched.json`, which says where they came
+from. Guarantees whole files or none: a download that broke off is taken up where it ended if the server's file is
+still the same, the zip's checksums are verified, and the folder appears under its name only when every file was read
+as a Goodbooks file.
 """
 
 import json
 import shutil
 import tempfile
+import time
 import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import requests
 import urllib3
 
 from jobs.runtime.errors import BrokenInput, TryLater, WrongUsage
-from jobs.runtime.files import write_json
+from jobs.runtime.files import disk_full_told, write_json
 from jobs.runtime.progress import progress
 from jobs.source import csv_file, goodbooks
 
 UPSTREAM = "https://github.com/zygmuntz/goodbooks-10k/releases/download/v1.0/goodbooks-10k.zip"
 
+#: Where a fetched folder came from: `{"from": URL or folder}`.
+NOTE = "fetched.json"
+
 _CHUNK_BYTES = 1 << 18
 _CONNECT_TIMEOUT_S, _READ_TIMEOUT_S = 10, 60
-_ATTEMPTS = 5
+_FRUITLESS_ATTEMPTS = 5
+_FIRST_WAIT_S = 0.5  # doubles with every fruitless attempt
 _PARTIAL, _UNSATISFIABLE, _SERVER_ERRORS = 206, 416, 500
 
 
@@ -45,54 +50,71 @@ class Outcome:
 def run(source: str, out: Path) -> Outcome:
     """Fetch `source`, a URL or a folder, into the new folder `out`.
 
-    A folder that is there already and whole is kept. Raises WrongUsage when `out` is something else, BrokenInput when
-    what came is no Goodbooks data, TryLater when the network gave up; the part then stays for the next attempt.
+    What was fetched from there before is kept. Raises WrongUsage when `out` is something else, BrokenInput when what
+    came is no Goodbooks data, TryLater when the network gave up (the part then stays for the next attempt) or
+    the disk is full.
     """
+    is_url = source.lower().startswith(("http://", "https://"))
+    source = source if is_url else str(Path(source).resolve())
     if out.exists():
-        if not out.is_dir() or not any(out.iterdir()):
-            raise WrongUsage(
-                "the target exists and is no Goodbooks folder",
-                str(out),
-                "name a new folder with --out",
-            )
+        _require_from(source, out)
         return _outcome(out, 0, 0, reused=True)
-    out.parent.mkdir(parents=True, exist_ok=True)
     downloaded = resumed = 0
-    with tempfile.TemporaryDirectory(prefix=".fetch-", dir=out.parent) as temporary:
-        new = Path(temporary) / "folder"
-        if urlsplit(source).scheme in {"http", "https"}:
-            archive = out.parent / f".{out.name}.zip.part"
-            downloaded, resumed = download(source, archive)
-            _unpack(archive, new)
-            archive.unlink()
-            _note(archive).unlink(missing_ok=True)
-        else:
-            _copy(Path(source), new)
-        _read_through(new)
-        new.rename(out)
+    with disk_full_told(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".fetch-", dir=out.parent) as temporary:
+            new = Path(temporary) / "folder"
+            new.mkdir()
+            if is_url:
+                archive = out.parent / f".{out.name}.zip.part"
+                downloaded, resumed = download(source, archive)
+                _take_over(source, archive, new)
+            else:
+                _copy(Path(source), new)
+            write_json(new / NOTE, {"from": source})
+            new.rename(out)
     return _outcome(out, downloaded, resumed, reused=False)
+
+
+def _require_from(source: str, out: Path) -> None:
+    note = out / NOTE
+    if not note.is_file():
+        what = "the target exists and was not made by fetch"
+    elif (earlier := json.loads(note.read_text(encoding="utf-8"))["from"]) != source:
+        what = f"the target holds what was fetched from {earlier}"
+    else:
+        return
+    raise WrongUsage(what, str(out), "name a new folder with --out, or remove this one")
 
 
 def download(url: str, target: Path) -> tuple[int, int]:
     """Download `url` to `target`, continuing what an earlier attempt left there; return (new, resumed) bytes.
 
     Beside the target stands a note with the server's ETag or Last-Modified: a part is continued only under the same
-    (If-Range, RFC 9110, 13.1.5). Raises TryLater or BrokenInput.
+    (If-Range, RFC 9110, 13.1.5). Raises TryLater after five attempts in a row without a new byte, or BrokenInput.
     """
-    started_with = target.stat().st_size if target.is_file() else 0
-    problem = ""
-    for _ in range(_ATTEMPTS):
+    started_with = most = _size(target)
+    fruitless, problem = 0, ""
+    while fruitless < _FRUITLESS_ATTEMPTS:
         try:
             total = _attempt(url, target)
         except (requests.ConnectionError, requests.Timeout, urllib3.exceptions.HTTPError) as error:
             problem = str(error)
+        except requests.RequestException as error:
+            raise BrokenInput(f"the URL cannot be used: {error}", url, "check the URL") from error
+        else:
+            size = _size(target)
+            if total is None or size == total:
+                return size - min(started_with, size), min(started_with, size)
+            problem = f"{size} of {total} bytes came"
+        if _size(target) > most:
+            most, fruitless = _size(target), 0
             continue
-        size = target.stat().st_size
-        if total is None or size == total:
-            return size - min(started_with, size), min(started_with, size)
-        problem = f"{size} of {total} bytes came"
+        fruitless += 1
+        if fruitless < _FRUITLESS_ATTEMPTS:
+            time.sleep(_FIRST_WAIT_S * 2 ** (fruitless - 1))
     raise TryLater(
-        f"the download broke off {_ATTEMPTS} times: {problem}",
+        f"the download broke off and {_FRUITLESS_ATTEMPTS} attempts brought nothing more: {problem}",
         url,
         "run fetch again; it goes on where it ended",
     )
@@ -100,7 +122,7 @@ def download(url: str, target: Path) -> tuple[int, int]:
 
 def _attempt(url: str, target: Path) -> int | None:
     """Make one request and return the whole file's size if the server told it."""
-    have = target.stat().st_size if target.is_file() else 0
+    have = _size(target)
     mark = _mark(target) if have else None
     # What is counted and continued are the file's own bytes.
     headers = {"Accept-Encoding": "identity"}
@@ -120,12 +142,18 @@ def _attempt(url: str, target: Path) -> int | None:
                 f"the server says HTTP {answer.status_code} {answer.reason}", url, "check the URL"
             )
         continued = answer.status_code == _PARTIAL
+        if continued and not answer.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
+            target.unlink()
+            raise requests.ConnectionError("the server sent another part than it was asked for")
+        if not continued:
+            # A part must never stand beside the mark of another file.
+            target.unlink(missing_ok=True)
         start = have if continued else 0
         length = answer.headers.get("Content-Length")
         total = start + int(length) if length else None
         write_json(_note(target), {"mark": _validator(answer)})
         with (
-            target.open("ab" if continued else "wb") as file,
+            target.open("ab") as file,
             progress(total, "fetch", "B", scaled=True) as bar,
         ):
             bar.update(start)
@@ -142,6 +170,10 @@ def _validator(answer: requests.Response) -> str | None:
     return tag if tag and not tag.startswith("W/") else answer.headers.get("Last-Modified")
 
 
+def _size(target: Path) -> int:
+    return target.stat().st_size if target.is_file() else 0
+
+
 def _note(target: Path) -> Path:
     return target.with_name(f"{target.name}.json")
 
@@ -152,35 +184,47 @@ def _mark(target: Path) -> str | None:
     return mark
 
 
-def _unpack(archive: Path, new: Path) -> None:
-    """Take the Goodbooks files out of a zip, whatever folder they are in."""
-    new.mkdir()
-    wanted = {goodbooks.RATINGS, goodbooks.BOOKS, *goodbooks.OPTIONAL}
+def _take_over(url: str, archive: Path, new: Path) -> None:
+    """Unpack a whole download and check it; then it is not needed any more, whatever came out."""
     try:
-        with zipfile.ZipFile(archive) as packed:
-            for entry in packed.infolist():
-                name = Path(entry.filename).name
-                if name in wanted and "samples" not in Path(entry.filename).parts:
-                    with packed.open(entry) as source, (new / name).open("wb") as file:
-                        shutil.copyfileobj(source, file)
+        _unpack(archive, new)
+        _read_through(goodbooks.find(new))
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-        archive.unlink()
+        _discard(archive)
         raise BrokenInput(
-            f"the download is no whole zip: {error}",
-            str(archive),
-            "run fetch again; it begins anew",
+            f"the download is no whole zip: {error}", url, "run fetch again; it begins anew"
         ) from error
+    except BrokenInput as error:
+        _discard(archive)
+        # The folder it was found in is about to go: name the file by where it came from.
+        raise BrokenInput(error.what, f"{Path(error.where).name} in {url}", error.do) from error
+    _discard(archive)
+
+
+def _discard(archive: Path) -> None:
+    archive.unlink()
+    _note(archive).unlink(missing_ok=True)
+
+
+def _unpack(archive: Path, new: Path) -> None:
+    """Take the Goodbooks files out of a zip, whatever folder they are in; reading checks their checksums."""
+    wanted = {goodbooks.RATINGS, goodbooks.BOOKS, *goodbooks.OPTIONAL}
+    with zipfile.ZipFile(archive) as packed:
+        for entry in packed.infolist():
+            name = Path(entry.filename).name
+            if name in wanted and "samples" not in Path(entry.filename).parts:
+                with packed.open(entry) as source, (new / name).open("wb") as file:
+                    shutil.copyfileobj(source, file)
 
 
 def _copy(source: Path, new: Path) -> None:
     found = goodbooks.find(source)
-    new.mkdir()
-    for path in (found.ratings, found.books, *found.others):
+    _read_through(found)
+    for path in found.files:
         shutil.copyfile(path, new / path.name)
 
 
-def _read_through(folder: Path) -> None:
-    found = goodbooks.find(folder)
+def _read_through(found: goodbooks.Goodbooks) -> None:
     goodbooks.read_ratings(found)
     for path in (found.books, *found.others):
         csv_file.read(path, ())
@@ -188,5 +232,5 @@ def _read_through(folder: Path) -> None:
 
 def _outcome(folder: Path, downloaded: int, resumed: int, *, reused: bool) -> Outcome:
     found = goodbooks.find(folder)
-    names = [path.name for path in (found.ratings, found.books, *found.others)]
+    names = [path.name for path in found.files]
     return Outcome(str(folder), found.edition, names, downloaded, resumed, reused)

@@ -15,7 +15,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from jobs.runtime.errors import WrongUsage
+from jobs.runtime.files import disk_full_told
 from jobs.runtime.progress import progress
+from jobs.source import goodbooks
 from jobs.source.pairs import repeats
 from schemas.tables import BOOK_ID, GOODREADS_BOOK_ID, RATING, USER_ID
 
@@ -60,7 +62,8 @@ class _World:
 def run(out: Path, *, users: int, books: int, ratings: int, seed: int) -> Outcome:
     """Write the folder `out`, which must not exist (5,976,479 ratings: 11 s on two cores).
 
-    Raises WrongUsage when it does, or when more than half of all possible pairs are asked for.
+    Raises WrongUsage when it does, or when more than half of all possible pairs are asked for; TryLater when the
+    disk is full.
     """
     if out.exists():
         raise WrongUsage("the target exists", str(out), "name a new folder with --out")
@@ -74,14 +77,15 @@ def run(out: Path, *, users: int, books: int, ratings: int, seed: int) -> Outcom
     world = _world(generator, users, books)
     user, book = _pairs(generator, world, ratings)
     rating = _ratings(generator, world, user, book)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".synthesize-", dir=out.parent) as temporary:
-        new = Path(temporary) / "folder"
-        new.mkdir()
-        frame = pl.DataFrame({USER_ID: user + 1, BOOK_ID: book + 1, RATING: rating})
-        frame.write_csv(new / "ratings.csv")
-        _write_catalogue(new, generator, world, users)
-        new.rename(out)
+    frame = pl.DataFrame({USER_ID: user + 1, BOOK_ID: book + 1, RATING: rating})
+    with disk_full_told(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".synthesize-", dir=out.parent) as temporary:
+            new = Path(temporary) / "folder"
+            new.mkdir()
+            frame.write_csv(new / goodbooks.RATINGS)
+            _write_catalogue(new, generator, world, users)
+            new.rename(out)
     return Outcome(str(out), users, books, ratings)
 
 
@@ -208,16 +212,16 @@ def _write_catalogue(
             ],
             "language_code": ["eng"] * books,
         }
-    ).write_csv(folder / "books.csv")
+    ).write_csv(folder / goodbooks.BOOKS)
     tags = [*GENRES, "to-read", "favorites"]
-    pl.DataFrame({"tag_id": range(len(tags)), "tag_name": tags}).write_csv(folder / "tags.csv")
+    pl.DataFrame({"tag_id": range(len(tags)), "tag_name": tags}).write_csv(folder / goodbooks.TAGS)
     pl.DataFrame(
         {
             GOODREADS_BOOK_ID: np.concatenate([100_000 + ids, 100_000 + ids]),
             "tag_id": np.concatenate([world.genre, np.full(books, len(GENRES))]),
             "count": np.concatenate([generator.integers(10, 1000, books), np.full(books, 5000)]),
         }
-    ).write_csv(folder / "book_tags.csv")
+    ).write_csv(folder / goodbooks.BOOK_TAGS)
     user, book = generator.integers(0, users, 2 * users), generator.integers(0, books, 2 * users)
     wishes = pl.DataFrame({USER_ID: user + 1, BOOK_ID: book + 1}).unique(maintain_order=True)
-    wishes.write_csv(folder / "to_read.csv")
+    wishes.write_csv(folder / goodbooks.TO_READ)

@@ -22,10 +22,13 @@ _MISSING = "missing_values"
 _ABSENT = "absent"
 
 
-def load(path: Path, step: str) -> pa.Table:
-    """Return the table in `path`. Raises BrokenInput when it is not there or no parquet file."""
+def load(path: Path, step: str, names: tuple[str, ...] | None = None) -> pa.Table:
+    """Return the table in `path`, or only its columns `names`.
+
+    Raises BrokenInput when the file is not there or no parquet file.
+    """
     try:
-        return pq.read_table(require(path, step))
+        return pq.read_table(require(path, step), columns=names and list(names))
     except (pa.ArrowException, OSError) as error:
         raise BrokenInput(
             f"{path.name} cannot be read: {str(error).splitlines()[0]}",

@@ -16,6 +16,9 @@ from schemas.tables import ARRIVED_AT, BOOK_ID, RATING, USER_ID
 #: Ratings that Goodbooks knows.
 RATINGS = (1, 2, 3, 4, 5)
 
+#: Columns that facts are made of.
+COLUMNS = (USER_ID, BOOK_ID, RATING, ARRIVED_AT)
+
 _DAYS = 30
 
 
@@ -67,7 +70,7 @@ def from_json(content: dict[str, Any]) -> Facts:
 
 
 def _frame(table: pa.Table) -> pl.DataFrame:
-    return pl.DataFrame(table.select([USER_ID, BOOK_ID, RATING, ARRIVED_AT]))
+    return pl.DataFrame(table.select(COLUMNS))
 
 
 def _share(ratings: pl.Series, positive_from: int) -> float:

@@ -28,13 +28,19 @@ def disk_full_told(target: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+        if not _is_full(error):
             raise
         raise TryLater(
             "the disk is full",
             str(target),
             "free space on this file system and run the step again; nothing was replaced",
         ) from error
+
+
+def _is_full(error: OSError) -> bool:
+    full = (errno.ENOSPC, errno.EDQUOT)
+    # polars tells the number in the text alone.
+    return error.errno in full or any(f"(os error {number})" in str(error) for number in full)
 
 
 @contextmanager

@@ -26,13 +26,13 @@ def repeats(
         return _of_large_ids(users, books)
     key = users.astype(np.uint64)
     key <<= np.uint64(book_bits)
-    key |= books.astype(np.uint64)
+    np.bitwise_or(key, books, out=key, casting="unsafe", dtype=np.uint64)
     key <<= np.uint64(row_bits)
     key |= np.arange(rows, dtype=np.uint64)
     key.sort()
-    # Two neighbours that differ in their row bits only are one pair.
-    same = np.flatnonzero((key[1:] ^ key[:-1]) >> np.uint64(row_bits) == 0)
     row = np.uint64((1 << row_bits) - 1)
+    # Two neighbours that differ in their row bits only are one pair.
+    same = np.flatnonzero((key[1:] ^ key[:-1]) <= row)
     return (key[same] & row).astype(np.int64), (key[same + 1] & row).astype(np.int64)
 
 

@@ -72,7 +72,8 @@ def judge(
     """
     numbers = _numbers(raw)
     if numbers.select(pl.any_horizontal(pl.col(_CELLS).has_nulls())).item():
-        raw = raw.with_columns(pl.col(_CELLS).cast(pl.String).str.strip_chars())
+        texts = [column for column in _CELLS if not raw.schema[column].is_numeric()]
+        raw = raw.with_columns(pl.col(texts).cast(pl.String).str.strip_chars())
         numbers = _numbers(raw)
     rows = raw.with_columns(*numbers)
     is_good = rows.select(
