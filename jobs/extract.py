@@ -22,7 +22,7 @@ from jobs.runtime.errors import BrokenInput
 from jobs.runtime.files import sha256, write_json, write_table
 from jobs.runtime.progress import progress
 from jobs.runtime.record import read_record, recorded
-from jobs.source import books, drops, rejects
+from jobs.source import books, csv_file, drops, rejects
 from schemas.tables import (
     ARRIVED_AT,
     BOOK_ID,
@@ -109,7 +109,7 @@ def _appear(new: Path, target: Path) -> None:
 
 def _inputs(source: DropsFolder, found: tuple[drops.Drop, ...]) -> tuple[InputFile, ...]:
     catalogue = [
-        InputFile(str(path.relative_to(source.root)), books.count_rows(path), sha256(path))
+        InputFile(str(path.relative_to(source.root)), csv_file.count_rows(path), sha256(path))
         for path in sorted(source.catalogue.glob("*.csv"))
     ]
     dated = [

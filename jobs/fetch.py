@@ -8,7 +8,6 @@ as a Goodbooks file.
 
 import json
 import shutil
-import tempfile
 import time
 import zipfile
 import zlib
@@ -19,7 +18,7 @@ import requests
 import urllib3
 
 from jobs.runtime.errors import BrokenInput, TryLater, WrongUsage
-from jobs.runtime.files import disk_full_told, write_json
+from jobs.runtime.files import making_folder, write_json
 from jobs.runtime.progress import progress
 from jobs.source import csv_file, goodbooks
 
@@ -60,19 +59,14 @@ def run(source: str, out: Path) -> Outcome:
         _require_from(source, out)
         return _outcome(out, 0, 0, reused=True)
     downloaded = resumed = 0
-    with disk_full_told(out):
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".fetch-", dir=out.parent) as temporary:
-            new = Path(temporary) / "folder"
-            new.mkdir()
-            if is_url:
-                archive = out.parent / f".{out.name}.zip.part"
-                downloaded, resumed = download(source, archive)
-                _take_over(source, archive, new)
-            else:
-                _copy(Path(source), new)
-            write_json(new / NOTE, {"from": source})
-            new.rename(out)
+    with making_folder(out) as new:
+        if is_url:
+            archive = out.parent / f".{out.name}.zip.part"
+            downloaded, resumed = download(source, archive)
+            _take_over(source, archive, new)
+        else:
+            _copy(Path(source), new)
+        write_json(new / NOTE, {"from": source})
     return _outcome(out, downloaded, resumed, reused=False)
 
 

@@ -8,7 +8,6 @@ drops which are already there are replaced only when told so.
 
 import json
 import shutil
-import tempfile
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -18,10 +17,9 @@ import polars as pl
 
 from jobs.release.folder import DropsFolder
 from jobs.runtime.errors import WrongUsage
-from jobs.runtime.files import disk_full_told, sha256, write_json, write_table
+from jobs.runtime.files import making_folder, sha256, write_json, write_table
 from jobs.runtime.progress import progress
-from jobs.source import goodbooks
-from jobs.source.books import count_rows
+from jobs.source import csv_file, goodbooks
 from schemas.tables import ARRIVED_AT, BOOK_ID, DROP, SOURCE_ROW, USER_ID
 
 _DAY_US = 24 * 60 * 60 * 1_000_000
@@ -73,8 +71,7 @@ def run(
         )
     reused = _standing(drops, description, replace=replace)
     if not reused:
-        with disk_full_told(drops.root):
-            _land(found, ratings, drops, description)
+        _land(found, ratings, drops, description)
     return Outcome(
         drops=str(drops.root),
         edition=found.edition,
@@ -125,7 +122,7 @@ def _describe(
         },
         "files": {
             path.name: {
-                "rows": ratings.height if path == found.ratings else count_rows(path),
+                "rows": ratings.height if path == found.ratings else csv_file.count_rows(path),
                 "sha256": sha256(path),
             }
             for path in found.files
@@ -157,10 +154,9 @@ def _land(
     drops: DropsFolder,
     description: dict[str, Any],
 ) -> None:
-    drops.root.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".drops-", dir=drops.root.parent) as folder:
-        new = DropsFolder(Path(folder) / "new")
-        new.catalogue.mkdir(parents=True)
+    with making_folder(drops.root, replace=True) as folder:
+        new = DropsFolder(folder)
+        new.catalogue.mkdir()
         for path in (found.books, *found.others):
             shutil.copyfile(path, new.catalogue / path.name)
         start = 0
@@ -171,9 +167,6 @@ def _land(
                 start += rows
                 bar.update(rows)
         write_json(new.source, description)
-        if drops.root.exists():
-            drops.root.rename(Path(folder) / "old")
-        new.root.rename(drops.root)
 
 
 def _part(drops: DropsFolder, day: str) -> Path:

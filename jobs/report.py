@@ -12,10 +12,9 @@ from typing import Any
 from jobs.page.rendering import render
 from jobs.quality import page, plots
 from jobs.quality.facts import from_json
-from jobs.release.folder import ReleaseFolder
+from jobs.release.folder import ReleaseFolder, release_folders
 from jobs.runtime.errors import BrokenInput
 from jobs.runtime.files import write_text
-from schemas.manifest import RELEASE_ID
 
 _TEMPLATES = Path(page.__file__).with_name("templates")
 
@@ -47,14 +46,13 @@ def run(folder: ReleaseFolder) -> Outcome:
         "sections": parts,
         "rejected": page.rejected(folder),
     }
-    target = folder.root / "report.html"
-    write_text(target, render(_TEMPLATES, "report.html", context))
+    write_text(folder.data_page, render(_TEMPLATES, "report.html", context))
     for part in parts:
         if part.result is not None:
             alone = folder.validation(part.table).with_suffix(".html")
             write_text(alone, render(_TEMPLATES, "table.html", {**context, "section": part}))
     index = _write_index(folder.root.parent)
-    return Outcome(folder.release, context["overall"], str(target), str(index))
+    return Outcome(folder.release, context["overall"], str(folder.data_page), str(index))
 
 
 def _comparison(parts: tuple[page.Section, ...]) -> dict[str, Any]:
@@ -75,12 +73,8 @@ def _comparison(parts: tuple[page.Section, ...]) -> dict[str, Any]:
 
 def _write_index(releases: Path) -> Path:
     """Write the page of all releases, the newest day first, and return its path."""
-    folders = [
-        ReleaseFolder(path)
-        for path in releases.iterdir()
-        if RELEASE_ID.fullmatch(path.name) and (path / "report.html").is_file()
-    ]
-    runs = [_line(one) for one in sorted(folders, key=lambda one: one.release, reverse=True)]
+    newest_first = reversed(release_folders(releases))
+    runs = [_line(one) for one in newest_first if one.data_page.is_file()]
     target = releases / "index.html"
     write_text(target, render(_TEMPLATES, "index.html", {**_marks(), "runs": runs}))
     return target

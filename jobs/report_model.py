@@ -11,6 +11,7 @@ from jobs.judgement import page, shelves
 from jobs.page.rendering import render
 from jobs.release.folder import ReleaseFolder, require
 from jobs.runtime.files import write_text
+from schemas.manifest import partition_of
 
 _TEMPLATES = Path(page.__file__).with_name("templates")
 
@@ -32,19 +33,18 @@ def run(folder: ReleaseFolder) -> Outcome:
     reference = _reference(folder, judged.reference)
     context = {
         "release": folder.release,
-        "partition": folder.release[:10],
+        "partition": partition_of(folder.release),
         "reference": judged.reference,
-        "reference_has_page": reference is not None and (reference.root / "model.html").is_file(),
-        "data_has_page": (folder.root / "report.html").is_file(),
+        "reference_has_page": reference is not None and reference.model_page.is_file(),
+        "data_has_page": folder.data_page.is_file(),
         "judged": judged,
         "mark": page.MARKS[judged.verdict],
         "past": page.over_releases(folder),
         # A release that was stopped has no lists yet.
         "shown": shelves.of(folder, reference) if folder.lists.is_file() else None,
     }
-    target = folder.root / "model.html"
-    write_text(target, render(_TEMPLATES, "model.html", context))
-    return Outcome(folder.release, judged.verdict, str(target))
+    write_text(folder.model_page, render(_TEMPLATES, "model.html", context))
+    return Outcome(folder.release, judged.verdict, str(folder.model_page))
 
 
 def _reference(folder: ReleaseFolder, reference: str | None) -> ReleaseFolder | None:

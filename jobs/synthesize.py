@@ -6,7 +6,6 @@ popularity, tastes of low rank (a user likes a few genres), drift (books appear,
 the same bytes for the same numbers and seed.
 """
 
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +14,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from jobs.runtime.errors import WrongUsage
-from jobs.runtime.files import disk_full_told
+from jobs.runtime.files import making_folder
 from jobs.runtime.progress import progress
 from jobs.source import goodbooks
 from jobs.source.pairs import repeats
@@ -78,14 +77,9 @@ def run(out: Path, *, users: int, books: int, ratings: int, seed: int) -> Outcom
     user, book = _pairs(generator, world, ratings)
     rating = _ratings(generator, world, user, book)
     frame = pl.DataFrame({USER_ID: user + 1, BOOK_ID: book + 1, RATING: rating})
-    with disk_full_told(out):
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".synthesize-", dir=out.parent) as temporary:
-            new = Path(temporary) / "folder"
-            new.mkdir()
-            frame.write_csv(new / goodbooks.RATINGS)
-            _write_catalogue(new, generator, world, users)
-            new.rename(out)
+    with making_folder(out) as new:
+        frame.write_csv(new / goodbooks.RATINGS)
+        _write_catalogue(new, generator, world, users)
     return Outcome(str(out), users, books, ratings)
 
 

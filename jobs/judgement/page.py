@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from jobs.page import figure
-from jobs.quality.plots import Plot
-from jobs.release.folder import ReleaseFolder
-from schemas.manifest import RELEASE_ID
+from jobs.page.figure import Plot
+from jobs.release.folder import ReleaseFolder, release_folders
+from schemas.manifest import partition_of
 
 #: Kind of mark and word of each verdict, for `mark` in parts.html.
 MARKS = {
@@ -166,18 +166,16 @@ def _percent(value: dict[str, float]) -> str:
 
 def over_releases(folder: ReleaseFolder) -> Plot | None:
     """Return NDCG@10 of the model and of recent popularity over the releases up to this one, if there are two."""
-    paths = sorted(
-        path
-        for path in folder.root.parent.iterdir()
-        if RELEASE_ID.fullmatch(path.name)
-        and path.name <= folder.release
-        and (path / "evaluation.json").is_file()
-    )
+    evaluated = [
+        one
+        for one in release_folders(folder.root.parent)
+        if one.release <= folder.release and one.evaluation.is_file()
+    ]
     points = []
-    for path in paths[-_RELEASES:]:
-        metrics = json.loads((path / "evaluation.json").read_text(encoding="utf-8"))["metrics"]
+    for one in evaluated[-_RELEASES:]:
+        metrics = json.loads(one.evaluation.read_text(encoding="utf-8"))["metrics"]
         if "als" in metrics and "recent_popularity" in metrics:
-            points.append((path.name, metrics))
+            points.append((one.release, metrics))
     return _over_time(points) if len(points) > 1 else None
 
 
@@ -205,7 +203,7 @@ def _over_time(points: list[tuple[str, dict[str, Any]]]) -> Plot:
     axes.set_ylim(bottom=0)
     axes.grid(visible=True, axis="y", color=figure.RULE, lw=0.8)
     ends = sorted({0, len(points) - 1})
-    axes.set_xticks(ends, [points[end][0][:10] for end in ends])
+    axes.set_xticks(ends, [partition_of(points[end][0]) for end in ends])
     rows = tuple(
         (release, told(m["als"]["ndcg_at_10"]), told(m["recent_popularity"]["ndcg_at_10"]))
         for release, m in points

@@ -26,6 +26,7 @@ class JudgementSettings:
     popularity_half_life_share: float
     reference_margin: float
     coverage_fall: float
+    coverage_collapse: float
     reference_overlap: float
     candidate_overlap: float
     head_share: float

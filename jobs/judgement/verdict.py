@@ -91,8 +91,7 @@ def _soundness(evidence: Evidence, settings: JudgementSettings) -> list[Reason]:
         found.append(Reason("unlike_judged_model", text, STOP))
     if judged is not None and evidence.coverage < (1 - settings.coverage_fall) * judged:
         text = f"coverage@10 is {evidence.coverage:.4f}; the model that was judged has {judged:.4f}"
-        # Some of it is chance where users are few (44 books against 52 in an excerpt); half is another model.
-        collapsed = evidence.coverage < judged / 2
+        collapsed = evidence.coverage < settings.coverage_collapse * judged
         found.append(Reason("narrower_than_judged_model", text, STOP if collapsed else HOLD))
     return found
 

@@ -12,6 +12,7 @@ import re
 import shutil
 import tempfile
 import xml.etree.ElementTree as ET
+from dataclasses import dataclass
 
 from markupsafe import Markup
 
@@ -45,6 +46,17 @@ _VARIABLES = {
 }
 _POINTS_AN_INCH = 72
 _FONT_FAMILY = re.compile(r"font-family:[^;]*")
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A plot as `figure` in parts.html shows it; `columns` and `rows` are its numbers as text."""
+
+    title: str
+    note: str
+    svg: Markup
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
 
 
 def blank(width: float, height: float) -> tuple[Figure, Axes]:

@@ -161,7 +161,7 @@ def head(folder: ReleaseFolder, parts: tuple[Section, ...]) -> dict[str, Any]:
         "partition": partition_of(folder.release),
         "reference": reference,
         "reference_has_page": reference is not None
-        and (folder.root.parent / reference / "report.html").is_file(),
+        and ReleaseFolder(folder.root.parent / reference).data_page.is_file(),
         "overall": overall(parts),
         "verdict": verdict(folder),
         "not_met": [

@@ -5,15 +5,14 @@ nothing is told by colour alone (this release is filled, the reference is an out
 a plot is in its table too.
 """
 
-from dataclasses import dataclass
 from datetime import date
 from statistics import median
 
-from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
 from jobs.page import figure
+from jobs.page.figure import Plot
 from jobs.quality.facts import RATINGS, Facts
 from jobs.quality.words import number
 
@@ -23,17 +22,6 @@ _NONE = "–"
 _CUT = 3
 #: A smaller change would be told as 0.0 %: it is told as a number.
 _SMALL = 0.0005
-
-
-@dataclass(frozen=True)
-class Plot:
-    """A plot as `figure` in parts.html shows it; `columns` and `rows` are its numbers as text."""
-
-    title: str
-    note: str
-    svg: Markup
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
 
 
 def of(

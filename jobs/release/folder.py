@@ -110,6 +110,16 @@ class ReleaseFolder:
         return self.root / "evaluation.json"
 
     @property
+    def data_page(self) -> Path:
+        """The data quality of the release, for people."""
+        return self.root / "report.html"
+
+    @property
+    def model_page(self) -> Path:
+        """The model of the release, for people."""
+        return self.root / "model.html"
+
+    @property
     def records(self) -> Path:
         """One JSON file a finished step."""
         return self.root / "records"
@@ -147,6 +157,12 @@ class Artifacts:
                 f"{release!r} is no release id", "--release", "give YYYY-MM-DD-xxxxxxxx"
             )
         return ReleaseFolder(self.releases / release)
+
+
+def release_folders(releases: Path) -> list[ReleaseFolder]:
+    """Return the folders of all releases in `releases`, in order of their ids; other names are passed over."""
+    named = (path for path in releases.iterdir() if RELEASE_ID.fullmatch(path.name))
+    return [ReleaseFolder(path) for path in sorted(named)]
 
 
 def require(path: Path, step: str) -> Path:

@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import secrets
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -59,6 +60,24 @@ def replacing(target: Path) -> Iterator[Path]:
             temporary.replace(target)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def making_folder(target: Path, *, replace: bool = False) -> Iterator[Path]:
+    """Give a new folder on the same file system; rename it to `target` when the block ends well.
+
+    What stands at `target` is only replaced with `replace`, else it stays and OSError is raised. Raises TryLater when
+    the disk is full; whatever happens, the temporary folder is gone afterwards.
+    """
+    with disk_full_told(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as place:
+            new = Path(place) / "new"
+            new.mkdir()
+            yield new
+            if replace and target.exists():
+                target.rename(Path(place) / "old")
+            new.rename(target)
 
 
 def write_text(target: Path, text: str) -> None:

@@ -84,11 +84,6 @@ def curated() -> dict[str, str]:
     return {tag: genre for genre, tags in content["genres"].items() for tag in [genre, *tags]}
 
 
-def count_rows(path: Path) -> int:
-    """Return the number of lines after the header of a csv file."""
-    return max(path.read_bytes().count(b"\n") - 1, 0)
-
-
 def _books(path: Path) -> pl.DataFrame:
     """Return the cards without genres and wishes, in file order."""
     names = csv_file.header(path)

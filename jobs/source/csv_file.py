@@ -54,6 +54,11 @@ def read(path: Path, columns: tuple[str, ...]) -> pl.DataFrame:
     return frame.select(columns) if columns else frame
 
 
+def count_rows(path: Path) -> int:
+    """Return the number of lines after the header of a csv file."""
+    return max(path.read_bytes().count(b"\n") - 1, 0)
+
+
 def _content(path: Path) -> bytes:
     try:
         raw = path.read_bytes()
