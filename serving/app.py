@@ -80,6 +80,10 @@ class _Paths:
             except NoListYet:
                 response = _problem(503, "Service Unavailable", "no release has been read yet")
                 response.headers.update(_RETRY)
+            except Exception:
+                # Answered with 500 further out; here it is counted.
+                self._edge.metrics.series(route, 500, "", "", "live").count()
+                raise
             response.headers["x-request-id"] = request_id(request.scope)[1].decode()
             source = response.headers.get("x-source", "")
             series = self._edge.metrics.series(route, response.status_code, source, "", "live")
@@ -215,7 +219,7 @@ class _Paths:
 
     async def metrics(self, _request: Request) -> Response:
         """Metrics in Prometheus's text format."""
-        return Response(self._edge.metrics.text(), media_type="text/plain; version=0.0.4")
+        return Response(await self._edge.exposition(), media_type="text/plain; version=0.0.4")
 
     async def description(self, _request: Request) -> Response:
         """The OpenAPI description."""

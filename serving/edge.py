@@ -17,6 +17,7 @@ from serving.lookup import LookupFailed, Lookups
 from serving.metrics import Metrics
 from serving.settings import Settings
 from serving.shelf import EMPTY, Shelf, View, read_loaded, read_view
+from serving.workers import Siblings
 
 _LOG = logging.getLogger(__name__)
 _STALE_IF_ERROR_S = 600
@@ -42,10 +43,14 @@ class Edge:
             % (settings.cache_max_age_s, settings.cache_max_age_s, _STALE_IF_ERROR_S),
         )
         self._follower: asyncio.Task[None] | None = None
+        folder = settings.edge_workers_folder
+        self._siblings = Siblings(folder, self.metrics.text) if folder else None
         self.lookups: Lookups
 
     async def start(self) -> None:
         """Connect, read the view once if Redis answers, and follow the pointer from then on."""
+        if self._siblings is not None:
+            await self._siblings.start()
         self.lookups = Lookups(self.settings, self.metrics.observe_lookup)
         await self._refresh()
         self._follower = asyncio.create_task(self._follow())
@@ -61,6 +66,12 @@ class Edge:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._follower
         await self.lookups.close()
+        if self._siblings is not None:
+            await self._siblings.stop()
+
+    async def exposition(self) -> bytes:
+        """Return the metrics of this replica, of all its workers if it has several."""
+        return await self._siblings.text() if self._siblings else self.metrics.text()
 
     @property
     def fresh(self) -> bool:

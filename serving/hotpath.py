@@ -45,7 +45,12 @@ class HotPath:
             and scope["method"] in {"GET", "HEAD"}
         ):
             user = path[len(_BEFORE) : -len(_AFTER)]
-            await self._answer(user, started, scope, send)
+            try:
+                await self._answer(user, started, scope, send)
+            except Exception:
+                # The server answers with 500; here it is counted.
+                self._edge.metrics.series(_ROUTE, 500, "", "", "live").count()
+                raise
         else:
             await self._others(scope, receive, send)
 

@@ -76,6 +76,11 @@ _GAUGES: tuple[tuple[str, str, Callable[[View], float]], ...] = (
         lambda view: view.pointer.canary_share if view.pointer and view.pointer.canary else 0,
     ),
     (
+        "workers",
+        "1 for each worker process that answers this scrape.",
+        lambda _view: 1,
+    ),
+    (
         "has_release",
         "1 while a live release is known.",
         lambda view: float(view.pointer is not None),

@@ -1,15 +1,24 @@
-"""The `nightshelf-edge` command: one edge replica as one process.
+"""The `nightshelf-edge` command: one edge replica as one process, or as several behind one address.
 
 In: settings from the environment. Out: HTTP on a TCP address or a Unix socket. Guarantees that SIGTERM first makes the
-replica not ready, then lets requests in hand finish, and ends the process within 10 s.
+replica not ready, then lets requests in hand finish, and ends the process within 10 s; that a worker which dies is
+replaced; and that a scrape sees all workers (serving/workers.py).
 """
 
 import asyncio
 import logging
+import os
+import signal
 import sys
+import tempfile
+import time
+from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.supervisors import Multiprocess
 
 from schemas.environment import EnvironmentProblem
 from serving.app import application
@@ -37,11 +46,53 @@ class _Server(uvicorn.Server):
         )
 
 
+class _Workers(Multiprocess):
+    """Uvicorn's supervisor of workers, which has them say that they go before they go."""
+
+    def __init__(self, config: uvicorn.Config, sockets: list[Any], drain_s: float) -> None:
+        super().__init__(config, sockets)
+        self._drain_s = drain_s
+
+    def handle_term(self) -> None:
+        for process in self.processes:
+            if process.pid is not None:
+                os.kill(process.pid, signal.SIGUSR1)
+        time.sleep(self._drain_s)
+        super().handle_term()
+
+
 def server(settings: Settings) -> uvicorn.Server:
-    """Return a server that is not yet running."""
+    """Return a server of one process that is not yet running."""
     edge = Edge(settings)
-    config = uvicorn.Config(
-        application(edge),
+    return _Server(_config(settings, application(edge)), edge)
+
+
+def worker() -> ASGIApp:
+    """Return the application of one of several workers; uvicorn calls this in the worker's process."""
+    edge = Edge(from_environment())
+
+    def going(_sig: int, _frame: FrameType | None) -> None:
+        edge.stopping = True
+
+    signal.signal(signal.SIGUSR1, going)
+    return application(edge)
+
+
+def run_workers(settings: Settings) -> None:
+    """Serve with several processes until told to stop."""
+    config = _config(settings, "serving.server:worker", workers=settings.edge_workers)
+    with tempfile.TemporaryDirectory(prefix="nightshelf-edge-") as folder:
+        os.environ["NIGHTSHELF_EDGE_WORKERS_FOLDER"] = str(Path(folder))
+        _Workers(config, [config.bind_socket()], settings.drain_s).run()
+        if settings.edge_socket is not None:
+            settings.edge_socket.unlink(missing_ok=True)
+
+
+def _config(settings: Settings, app: ASGIApp | str, workers: int = 1) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        factory=isinstance(app, str),
+        workers=workers,
         host=settings.edge_host,
         port=settings.edge_port,
         uds=str(settings.edge_socket) if settings.edge_socket else None,
@@ -55,7 +106,6 @@ def server(settings: Settings) -> uvicorn.Server:
         server_header=False,
         timeout_graceful_shutdown=_FINISH_S,
     )
-    return _Server(config, edge)
 
 
 def main() -> None:
@@ -66,7 +116,10 @@ def main() -> None:
     except EnvironmentProblem as problem:
         print(f"error: {problem}", file=sys.stderr)
         sys.exit(2)
-    server(settings).run()
+    if settings.edge_workers > 1:
+        run_workers(settings)
+    else:
+        server(settings).run()
 
 
 if __name__ == "__main__":

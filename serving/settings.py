@@ -21,6 +21,9 @@ class Settings:
     edge_port: int = 8081
     edge_socket: Path | None = None
     edge_instance: str | None = None
+    edge_workers: int = 1
+    #: Where the workers of one replica meet; set by the replica itself for its workers.
+    edge_workers_folder: Path | None = None
     redis: tuple[Node, ...] = (Node("127.0.0.1", 7001),)
     redis_user: str | None = None
     redis_password: str | None = None

@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 import click
 
+from jobs.runtime import attempt
 from jobs.runtime.errors import NightshelfError, WrongUsage
 
 #: Where each command stands. Great Expectations alone takes 3 s to import, so none is loaded unasked.
@@ -39,6 +40,7 @@ _COMMANDS = {
     "canary": "jobs.command.store",
     "audit": "jobs.command.store",
     "run": "jobs.command.chain",
+    "metrics": "jobs.command.exposition",
 }
 
 
@@ -75,7 +77,13 @@ def emit(outcome: Any) -> None:
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
-    """Run the command and exit with its code."""
+    """Run the command, keep that it was attempted, and exit with its code."""
+    with attempt.kept(sys.argv[1:] if arguments is None else arguments):
+        _carry_out(arguments)
+    raise AssertionError("unreachable: the command has exited")
+
+
+def _carry_out(arguments: list[str] | None) -> NoReturn:
     try:
         nightshelf.main(args=arguments, prog_name="nightshelf", standalone_mode=False)
     except click.exceptions.Abort:

@@ -7,6 +7,7 @@ In: the artifacts folder and a release id. Out: paths. Guarantees that no step s
     drops/source.json                       what the drops were made from
     releases/<release>/...                  one release, see `ReleaseFolder`
     journal/NNNNNNNNNN.json                 every activation, rollback, refusal and quarantine
+    attempts/<command>[@<dag>].json         how each command last began and ended (jobs/runtime/attempt.py)
 """
 
 from dataclasses import dataclass
@@ -149,6 +150,11 @@ class Artifacts:
     def journal(self) -> Path:
         """Folder with one file a journal entry."""
         return self.root / "journal"
+
+    @property
+    def attempts(self) -> Path:
+        """Folder with one file a command (and DAG): when it last began, and how it ended."""
+        return self.root / "attempts"
 
     def release(self, release: str) -> ReleaseFolder:
         """Return the folder of a release, which need not exist. Raises WrongUsage on a malformed id."""
