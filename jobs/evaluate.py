@@ -127,7 +127,7 @@ def _outcome(folder: ReleaseFolder, decision: dict[str, Any]) -> Outcome:
         raise GateRefused(
             f"the verdict is stop: {'; '.join(told)}",
             str(folder.decision),
-            "the live release stays; look at the evaluation",
+            f"the live release stays; look at {folder.model_page.name} beside it (`nightshelf report` writes it)",
         )
     return Outcome(
         release=folder.release,

@@ -1,14 +1,16 @@
-"""Report: the data quality of a release on one page, and the index of all releases.
+"""Report: the data quality of a release on one page, its model on another, and the index of all releases.
 
-In: the kept validation results of a release, its rejects, its verdict if there is one. Out: `report.html` in the
-release's folder, `validation/<table>.html` for each judged table, and `index.html` beside the release folders.
-Guarantees pages that need nothing but themselves: no script, no font, no picture from anywhere; all text escaped.
+In: the kept validation results of a release, its rejects, its judgement if there is one. Out: `report.html` and, once
+the model is judged, `model.html` in the release's folder, `validation/<table>.html` for each judged table, and
+`index.html` beside the release folders. Guarantees pages that need nothing but themselves: no script, no font, no
+picture from anywhere; all text escaped; no link to a page that is not there.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from jobs import report_model
 from jobs.page.rendering import render
 from jobs.quality import page, plots
 from jobs.quality.facts import from_json
@@ -21,16 +23,30 @@ _TEMPLATES = Path(page.__file__).with_name("templates")
 
 @dataclass(frozen=True)
 class Outcome:
-    """Where the pages lie, and the status of the release's data: passed, failed, crashed, changed or missing."""
+    """Where the pages lie, and the status of the release's data: passed, failed, crashed, changed or missing.
+
+    `model` is None while there is no page of the model.
+    """
 
     release: str
     status: str
     report: str
     index: str
+    model: str | None
+
+
+def run_all(folder: ReleaseFolder) -> Outcome:
+    """Write all pages of a release, that of its model too once it is judged, whatever the verdict.
+
+    Raises what `run` raises.
+    """
+    if folder.decision.is_file():
+        report_model.run(folder)
+    return run(folder)
 
 
 def run(folder: ReleaseFolder) -> Outcome:
-    """Write the pages of a release and the index of all.
+    """Write the data pages of a release and the index of all.
 
     Raises BrokenInput when the release has no folder, or when a kept result cannot be read.
     """
@@ -52,7 +68,8 @@ def run(folder: ReleaseFolder) -> Outcome:
             alone = folder.validation(part.table).with_suffix(".html")
             write_text(alone, render(_TEMPLATES, "table.html", {**context, "section": part}))
     index = _write_index(folder.root.parent)
-    return Outcome(folder.release, context["overall"], str(folder.data_page), str(index))
+    model = str(folder.model_page) if context["model_has_page"] else None
+    return Outcome(folder.release, context["overall"], str(folder.data_page), str(index), model)
 
 
 def _comparison(parts: tuple[page.Section, ...]) -> dict[str, Any]:

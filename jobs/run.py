@@ -13,7 +13,7 @@ from jobs import (
     list_releases,
     publish,
     recommend,
-    report_model,
+    report,
     retire,
     train,
     validate,
@@ -24,6 +24,7 @@ from jobs.model import settings as model_settings
 from jobs.quality.bounds import Bounds
 from jobs.quality.result import Table
 from jobs.release.folder import Artifacts, ReleaseFolder
+from jobs.runtime.errors import GateRefused
 from jobs.runtime.settings import Settings, read_settings
 
 
@@ -72,16 +73,21 @@ def run(
     _validate(artifacts, folder, "interactions", compared, settings)
     _validate(artifacts, folder, "books", compared, settings)
     train.run(folder, settings.run_by)
-    judged = evaluate.run(
-        folder,
-        artifacts,
-        judgement_settings.load(),
-        reference=compared,
-        run_by=settings.run_by,
-    )
-    recommend.run(folder, settings.run_by)
-    _validate(artifacts, folder, "lists", compared, settings)
-    report_model.run(folder)
+    try:
+        judged = evaluate.run(
+            folder,
+            artifacts,
+            judgement_settings.load(),
+            reference=compared,
+            run_by=settings.run_by,
+        )
+        recommend.run(folder, settings.run_by)
+        _validate(artifacts, folder, "lists", compared, settings)
+    except GateRefused:
+        # The pages of a stopped release are the ones that people need most.
+        report.run_all(folder)
+        raise
+    report.run_all(folder)
     published = publish.run(folder, settings)
     activated = activate.run(artifacts, folder.release, settings, approval=approval)
     return Outcome(

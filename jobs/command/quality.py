@@ -38,8 +38,8 @@ def validate(release: str, table: result.Table, reference: str) -> None:
 @click.command()
 @click.option("--release", required=True, help="the release whose pages are written")
 def report(release: str) -> None:
-    """Write the data-quality page of a release and the index of all releases."""
+    """Write the pages of a release, data quality and model, and the index of all releases."""
     from jobs import report as step
 
     settings = runtime_settings.from_environment()
-    emit(step.run(Artifacts(settings.artifacts).release(release)))
+    emit(step.run_all(Artifacts(settings.artifacts).release(release)))

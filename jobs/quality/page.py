@@ -162,6 +162,7 @@ def head(folder: ReleaseFolder, parts: tuple[Section, ...]) -> dict[str, Any]:
         "reference": reference,
         "reference_has_page": reference is not None
         and ReleaseFolder(folder.root.parent / reference).data_page.is_file(),
+        "model_has_page": folder.model_page.is_file(),
         "overall": overall(parts),
         "verdict": verdict(folder),
         "not_met": [

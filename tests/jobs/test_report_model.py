@@ -1,14 +1,15 @@
 """The model's page: what it says, that it needs nothing but itself, and that people can read it."""
 
+import json
 import re
 from pathlib import Path
 
 import pytest
 
-from jobs import evaluate, recommend, report_model, train
+from jobs import evaluate, recommend, report, report_model, train
 from jobs.judgement import settings as judgement_settings
 from jobs.release.folder import Artifacts, ReleaseFolder
-from jobs.runtime.errors import BrokenInput
+from jobs.runtime.errors import BrokenInput, GateRefused
 from tests import html_page
 from tests.jobs.command_line import run
 from tests.jobs.judgement import groups
@@ -99,3 +100,25 @@ def test_a_release_that_was_not_judged_has_no_page(tmp_path: Path) -> None:
     folder = groups.write_day(tmp_path, "2026-02-01")
     with pytest.raises(BrokenInput, match=r"evaluation\.json is missing"):
         report_model.run(folder)
+
+
+def test_a_stopped_model_has_its_page(tmp_path: Path) -> None:
+    """A release that must not go live, and has no lists yet, gets its page from the same command as its data."""
+    folder = groups.write_day(tmp_path, "2026-02-01")
+    train.run(folder, "a test")
+    # A release whose ratings failed their checks is stopped, whatever its model is worth.
+    kept = json.loads(folder.validation("interactions").read_text("utf-8"))
+    folder.validation("interactions").write_text(json.dumps({**kept, "status": "failed"}), "utf-8")
+    judgement = judgement_settings.load()
+    with pytest.raises(GateRefused, match=r"the checks of interactions failed"):
+        evaluate.run(folder, Artifacts(tmp_path), judgement, reference=None, run_by="a test")
+    pages = report.run_all(folder)
+    assert pages.model == str(folder.model_page)
+    assert "Stop: must not go live" in _text(folder)
+    assert "The lists of this release have not been written" in _text(folder)
+    assert html_page.structure_problems(html_page.read(_html(folder))) == []
+    data = html_page.read(folder.data_page.read_text("utf-8"))
+    assert "model.html" in data.links
+    index = html_page.read((folder.root.parent / "index.html").read_text("utf-8"))
+    assert f"{folder.release}/model.html" in index.links
+    assert html_page.structure_problems(index) == []
