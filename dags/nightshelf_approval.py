@@ -11,6 +11,7 @@ from typing import Any
 
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import Param
+from airflow.sdk.configuration import conf
 
 from nightshelf_command import Problem, answer, refuse, skip
 
@@ -56,13 +57,17 @@ def _why_not_ask(release: str, live: str | None, verdict: str) -> str:
 
 
 def request(decision: dict[str, Any], live: str | None) -> str:
-    """Return the text in which a person is asked, in Markdown: reasons, metrics, what is live now."""
+    """Return the text in which a person is asked, in Markdown: reasons, metrics, what is live now, the reports."""
+    release = decision["release"]
+    pages = f"{conf.get('api', 'base_url', fallback='').rstrip('/')}/nightshelf/reports/{release}"
     reasons = "\n".join(f"- {reason['text']}" for reason in decision["reasons"])
     rows = "\n".join(f"| {name} | {text} |" for name, text in _flat(decision.get("metrics") or {}))
     return (
-        f"**{decision['release']}** was judged **{decision['verdict']}** against "
+        f"**{release}** was judged **{decision['verdict']}** against "
         f"{decision.get('reference') or 'no reference release'}. Live now: {live or 'nothing'}.\n\n"
-        f"Why it is on hold:\n\n{reasons}\n\n| metric | value |\n| --- | --- |\n{rows}\n\n"
+        f"Why it is on hold:\n\n{reasons}\n\n"
+        f"Reports: [the model]({pages}/model.html), [the data]({pages}/report.html).\n\n"
+        f"| metric | value |\n| --- | --- |\n{rows}\n\n"
         "Approve to load it and make it live. Reject, or say nothing, and the live release stays."
     )
 

@@ -193,7 +193,8 @@ def answer(arguments: Sequence[str]) -> dict[str, Any]:
         problem = _told(process.returncode, list(arguments), last)
         if process.returncode in _FINAL:
             refuse(problem)
-        _log.error("%s\n%s", problem, process.stderr)
+        _log.error("%s", problem)
+        _log.info("What `nightshelf` said:\n%s", process.stderr)
         raise CommandFailed(problem.what)
     content: dict[str, Any] = json.loads(last)
     return content

@@ -12,6 +12,9 @@ lists, report, announce. All work runs in the pool `nightshelf` (one slot). `ann
 earlier partitions that are being trained and `reference` for earlier ones that are being published, so each day of a
 backfill is judged against the day before it, however many runs are active at a time.
 
+**Reports**: `report` writes the pages on data and model, also of a day that was stopped; they are the tabs *Data
+report* and *Model report* of this run.
+
 **By hand**: trigger with a partition key. A run without one is refused. For several days use a backfill.
 
 **When a task fails**: its log begins with what is wrong, where, and what to do. Exit codes 2, 3 and 4 fail at once
@@ -128,7 +131,8 @@ with DAG(
     report = NightshelfOperator(
         task_id="report",
         arguments=["report", "--release", _RELEASE],
-        # A day that failed its checks needs its page most; without a release there is nothing to show.
+        # A day that failed its checks, or whose model was stopped, needs its pages most; without a release there
+        # is nothing to show.
         trigger_rule=TriggerRule.ALL_DONE_MIN_ONE_SUCCESS,
     )
 

@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -38,7 +39,13 @@ def _free(port: int) -> bool:
 @pytest.fixture(scope="session")
 def redis_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Node, ...]]:
     """Three real Redis primaries on loopback, shared by the session; see `redis_nodes` for a clean one."""
-    folder = tmp_path_factory.mktemp("redis")
+    with running_cluster(tmp_path_factory.mktemp("redis")) as nodes:
+        yield nodes
+
+
+@contextmanager
+def running_cluster(folder: Path) -> Iterator[tuple[Node, ...]]:
+    """Three real Redis primaries on loopback, without replicas, that end with the block."""
     ports = free_ports(3)
     processes = [
         subprocess.Popen(

@@ -6,12 +6,13 @@ These tests run where Airflow is installed (`make test-dags`); elsewhere they ar
 import csv
 import importlib.util
 import json
+import logging
 import os
 import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,9 @@ import pytest
 import redis
 
 from schemas.environment import Node
+from tests import conftest as whole
 from tests.dags import running_airflow
+from tests.dags import shelf as shelves
 from tests.dags.airflow_client import until
 from tests.dags.places import JOBS, ROOT
 from tests.dags.running_airflow import TRAIN, Running, published
@@ -133,6 +136,30 @@ def dag_bag(_database: None) -> Any:
     from airflow.dag_processing.dagbag import DagBag  # noqa: PLC0415  # the same
 
     return DagBag(ROOT / "dags")
+
+
+@pytest.fixture(scope="session")
+def shelf(
+    _database: None,
+    small_books: Path,
+    quick_settings: Path,
+    days: list[date],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[shelves.Shelf]:
+    """A live first day on a cluster of its own, which no other test empties."""
+    artifacts = tmp_path_factory.mktemp("artifacts")
+    with (
+        whole.running_cluster(tmp_path_factory.mktemp("shelf")) as nodes,
+        shelves.begun(nodes, small_books, quick_settings, days, artifacts) as found,
+    ):
+        yield found
+
+
+@pytest.fixture
+def own_log(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
+    """Return a function that gives what the DAGs' own code has logged, oldest first."""
+    caplog.set_level(logging.INFO)
+    return lambda: [r.getMessage() for r in caplog.records if r.name.startswith("nightshelf_")]
 
 
 @pytest.fixture(scope="session")

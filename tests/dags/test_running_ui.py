@@ -51,7 +51,9 @@ def test_nothing_listens_beyond_loopback(running: Running) -> None:
     [
         "/nightshelf/reports/",
         "/nightshelf/reports/2026-01-01-00000000/report.html",
-        "/nightshelf/runs/recommender_train/some-run",
+        "/nightshelf/reports/2026-01-01-00000000/model.html",
+        "/nightshelf/runs/report/recommender_train/some-run",
+        "/nightshelf/runs/model/recommender_train/some-run",
         "/nightshelf/openapi.json",
         "/nightshelf/docs",
     ],
@@ -70,20 +72,25 @@ def test_reports_ask_for_the_login(running: Running, path: str) -> None:
         "/nightshelf/reports/%2e%2e/report.html",
         "/nightshelf/reports/2026-01-01-00000000%2f..%2f..%2freport.html",
         "/nightshelf/reports//etc/passwd",
+        "/nightshelf/reports/2026-01-01-00000000/decision.html",
+        "/nightshelf/runs/report/recommender_replay/some-run",
     ],
 )
 def test_reports_lead_nowhere_else(running: Running, path: str) -> None:
     """A path out of the releases folder finds nothing, with a login too."""
     status, content = running.airflow.call("GET", path)
-    assert status == 404
+    assert status in {404, 422}
     assert "root:" not in str(content)
 
 
-def test_a_report_loads_nothing(running: Running, backfilled: list[dict[str, Any]]) -> None:
+@pytest.mark.parametrize("name", ["report", "model"])
+def test_a_report_loads_nothing(
+    running: Running, backfilled: list[dict[str, Any]], name: str
+) -> None:
     """A served report may load nothing from anywhere, by its own text and by the browser's orders."""
     release = release_of(running, backfilled[0])
     request = urllib.request.Request(  # noqa: S310  # our own loopback URL
-        f"{running.airflow.url}/nightshelf/reports/{release}/report.html",
+        f"{running.airflow.url}/nightshelf/reports/{release}/{name}.html",
         headers={"Authorization": f"Bearer {running.airflow._token}"},
     )
     with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310  # the same
@@ -95,7 +102,13 @@ def test_a_report_loads_nothing(running: Running, backfilled: list[dict[str, Any
 
 
 @pytest.fixture
-def page(running: Running) -> Iterator[Page]:
+def screenshots(tmp_path: Path) -> Path:
+    """Where pictures of the pages are kept: the folder in NIGHTSHELF_SCREENSHOTS if there is one."""
+    return Path(os.environ.get("NIGHTSHELF_SCREENSHOTS", tmp_path))
+
+
+@pytest.fixture
+def page(running: Running, screenshots: Path) -> Iterator[Page]:
     """A page of headless Chromium, logged in as a person does; no request may leave the machine."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
@@ -107,6 +120,7 @@ def page(running: Running) -> Iterator[Page]:
         page.goto(running.airflow.url)
         page.fill("input[name=username]", "admin")
         page.fill("input[name=password]", running.airflow.password)
+        page.screenshot(path=screenshots / "login.png")
         page.click("button[type=submit]")
         page.wait_for_url(f"{running.airflow.url}/")
         yield page
@@ -116,11 +130,11 @@ def page(running: Running) -> Iterator[Page]:
 
 
 def test_what_an_engineer_sees(
-    running: Running, backfilled: list[dict[str, Any]], page: Page, tmp_path: Path
+    running: Running, backfilled: list[dict[str, Any]], page: Page, screenshots: Path
 ) -> None:
-    """The DAGs, a run, its report, the index of reports: all reached from the UI."""
+    """The DAGs, none of them broken; a run and its two reports; the index, which leads to both."""
     url = running.airflow.url
-    screenshots = Path(os.environ.get("NIGHTSHELF_SCREENSHOTS", tmp_path))
+    assert running.airflow.get("/importErrors")["import_errors"] == []
     page.goto(f"{url}/dags")
     for dag in (TRAIN, PUBLISH, ROLLBACK, "recommender_replay"):
         expect(page.get_by_role("link", name=dag, exact=True)).to_be_visible()
@@ -130,51 +144,77 @@ def test_what_an_engineer_sees(
     page.goto(f"{url}/dags/{TRAIN}/runs/{quote(run, safe='')}")
     expect(page.get_by_text("validate_lists").first).to_be_visible()
     page.screenshot(path=screenshots / "run.png")
-    page.get_by_role("link", name="Report", exact=True).click()
     release = release_of(running, backfilled[-1])
-    report = page.frame_locator("iframe")
-    expect(report.get_by_text(release).first).to_be_visible()
-    page.screenshot(path=screenshots / "report.png")
+    shown = page.frame_locator("iframe")
+    for name, heading in (("Data", "Data of "), ("Model", "Model of ")):
+        page.get_by_role("link", name=f"{name} report", exact=True).click()
+        expect(shown.get_by_role("heading", name=heading).first).to_be_visible()
+        expect(shown.get_by_text(release).first).to_be_visible()
+        page.screenshot(path=screenshots / f"{name.lower()}.png")
 
     page.goto(url)
     page.get_by_role("link", name="Reports").or_(page.get_by_role("button", name="Reports")).first.click()  # fmt: skip
-    index = page.frame_locator("iframe")
-    expect(index.locator(f"a[href*='{release}']").first).to_be_visible()
+    expect(shown.get_by_role("heading", name="All releases")).to_be_visible()
     page.screenshot(path=screenshots / "reports.png")
-    index.locator(f"a[href*='{release}']").first.click()
-    expect(page.frame_locator("iframe").locator("h1").first).to_be_visible()
+    shown.locator(f"a[href='{release}/report.html']").click()
+    expect(shown.get_by_role("heading", name="Data of ")).to_be_visible()
+    shown.get_by_role("link", name="Model of this release").click()
+    expect(shown.get_by_role("heading", name="Model of ").first).to_be_visible()
 
 
-@pytest.mark.slow  # the last to be written: not yet seen whole on a quiet machine
-def test_the_way_back_by_the_form(
-    running: Running, backfilled: list[dict[str, Any]], page: Page, tmp_path: Path
+def test_a_request_for_approval_leads_to_the_reports(
+    running: Running, backfilled: list[dict[str, Any]], page: Page, screenshots: Path
 ) -> None:
-    """The rollback form, filled in by a person, brings the release of the day before back to the readers."""
-    screenshots = Path(os.environ.get("NIGHTSHELF_SCREENSHOTS", tmp_path))
-    target = release_of(running, backfilled[-1])
+    """Who is asked sees the reasons and can open the page of the model from there."""
+    assert backfilled
+    asked = running.airflow.get("/dags/~/dagRuns/~/hitlDetails")["hitl_details"][0]["task_instance"]
+    run = quote(asked["dag_run_id"], safe="")
+    page.goto(
+        f"{running.airflow.url}/dags/{PUBLISH}/runs/{run}/tasks/{asked['task_id']}/required_actions"
+    )
+    expect(page.get_by_text("Why it is on hold")).to_be_visible()
+    page.screenshot(path=screenshots / "approval.png")
+    page.goto(str(page.get_by_role("link", name="the model").get_attribute("href")))
+    expect(page.get_by_role("heading", name="Model of ").first).to_be_visible()
+
+
+def test_the_way_back_by_the_form(
+    running: Running, backfilled: list[dict[str, Any]], page: Page, screenshots: Path
+) -> None:
+    """The rollback form, filled in by a person, brings the release that was live before back to the readers."""
+    assert backfilled
+    target = _nightshelf(running, "releases")["previous"]
     assert running.edge.release() != target
     page.goto(f"{running.airflow.url}/dags/{ROLLBACK}")
     page.get_by_role("button", name="Trigger").first.click()
     form = page.get_by_role("dialog")
     form.locator("input[name='element_release']").fill(target)
     form.locator("input[name='element_reason']").fill("the newest is worse")
+    # What was typed is in the run's configuration a moment later: the form is sent once it is.
+    expect(form.locator("input[name='element_reason']")).to_have_value("the newest is worse")
     page.screenshot(path=screenshots / "rollback.png")
     form.get_by_role("button", name="Trigger").click()
     until(lambda: bool(running.airflow.runs(ROLLBACK)), lambda: "no run of the rollback")
-    run = running.airflow.runs(ROLLBACK)[0]["dag_run_id"]
-    assert running.airflow.wait(ROLLBACK, run) == "success", running.airflow.log(
-        ROLLBACK, run, "rollback"
-    )
+    (found,) = running.airflow.runs(ROLLBACK)
+    assert found["conf"] == {"release": target, "reason": "the newest is worse"}
+    run = found["dag_run_id"]
+    assert running.airflow.wait(ROLLBACK, run) == "success", running.airflow.failures(ROLLBACK, run)
     running.edge.wait_for(target)
-    history = subprocess.run(
-        [str(JOBS / "bin" / "nightshelf"), "releases", "--history"],
+    history = _nightshelf(running, "releases", "--history")["journal"]
+    entry = [found for found in history if found["action"] == "rollback"][-1]
+    assert (entry["who"], entry["why"], entry["to"]) == ("admin", "the newest is worse", target)
+
+
+def _nightshelf(running: Running, *arguments: str) -> dict[str, Any]:
+    process = subprocess.run(
+        [str(JOBS / "bin" / "nightshelf"), *arguments],
         env=running.environment,
         stdout=subprocess.PIPE,
         text=True,
         check=True,
-    ).stdout
-    entry = [found for found in json.loads(history)["journal"] if found["action"] == "rollback"][-1]
-    assert (entry["who"], entry["why"], entry["to"]) == ("admin", "the newest is worse", target)
+    )
+    outcome: dict[str, Any] = json.loads(process.stdout)
+    return outcome
 
 
 def test_stopping_stops_everything(running: Running) -> None:

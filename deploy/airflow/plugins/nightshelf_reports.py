@@ -1,8 +1,8 @@
-"""Shows the data-quality reports inside Airflow, to people who are logged in to it.
+"""Shows the reports on data and models inside Airflow, to people who are logged in to it.
 
 In: the pages that `nightshelf report` wrote under `NIGHTSHELF_ARTIFACTS`/releases. Out: an entry *Reports* in the
-navigation (the index of all releases) and a tab *Report* on every run. Guarantees that each page asks for the Airflow
-login and the right to read runs of `recommender_train`, that only the pages that the command
+navigation (the index of all releases) and the tabs *Data report* and *Model report* on every run. Guarantees that each
+page asks for the Airflow login and the right to read runs of `recommender_train`, that only the pages that the command
 writes are served, and that a served page can load nothing from anywhere.
 """
 
@@ -27,6 +27,7 @@ _RELEASE = re.compile(r"\d{4}-\d{2}-\d{2}-[0-9a-f]{8}")
 _RELEASE_XCOM = {
     "recommender_train": ("extract", "return_value"),
     "recommender_publish": ("partition", "release"),
+    "recommender_rollback": ("rollback", "return_value"),
 }
 _HEADERS = {
     # Pages carry their styles and plots in themselves; book titles in them are other people's text.
@@ -66,15 +67,18 @@ def index() -> Response:
     return _page(_releases() / "index.html", "There is no report yet: no run has written one.")
 
 
-@app.get("/reports/{release}/report.html")
-def report(release: Annotated[str, PathParameter(max_length=40)]) -> Response:
-    """Serve the report of one release."""
+@app.get("/reports/{release}/{page}.html")
+def report(
+    release: Annotated[str, PathParameter(max_length=40)], page: Literal["report", "model"]
+) -> Response:
+    """Serve a report of one release: on its data or on its model."""
     if not _RELEASE.fullmatch(release):
         raise HTTPException(404, "no such release")
-    return _page(
-        _releases() / release / "report.html",
-        f"Release {release} has no report: its run wrote none.",
-    )
+    missing = {
+        "report": f"Release {release} has no report: its run wrote none.",
+        "model": f"The model of release {release} has not been judged, so there is no report on it.",
+    }
+    return _page(_releases() / release / f"{page}.html", missing[page])
 
 
 @app.get("/reports/{release}/validation/{table}.html")
@@ -88,13 +92,13 @@ def table_page(
     return _page(_releases() / release / "validation" / f"{table}.html", "There is no such page.")
 
 
-@app.get("/runs/{dag_id}/{run_id:path}")
-def report_of_run(dag_id: str, run_id: str) -> Response:
-    """Go to the report of the release that a run is about."""
+@app.get("/runs/{page}/{dag_id}/{run_id:path}")
+def report_of_run(page: Literal["report", "model"], dag_id: str, run_id: str) -> Response:
+    """Go to a report of the release that a run is about."""
     release = _release_of(dag_id, run_id)
     if release is None:
         return _page(Path("/nonexistent"), "This run has no release yet, so it has no report.")
-    return RedirectResponse(f"{_PREFIX}/reports/{quote(release)}/report.html", headers=_HEADERS)
+    return RedirectResponse(f"{_PREFIX}/reports/{quote(release)}/{page}.html", headers=_HEADERS)
 
 
 def _release_of(dag_id: str, run_id: str) -> str | None:
@@ -124,9 +128,15 @@ class NightshelfReports(AirflowPlugin):
             "nav_top_level": True,
         },
         {
-            "name": "Report",
-            "href": f"{_PREFIX}/runs/{{DAG_ID}}/{{RUN_ID}}",
-            "url_route": "nightshelf-report",
+            "name": "Data report",
+            "href": f"{_PREFIX}/runs/report/{{DAG_ID}}/{{RUN_ID}}",
+            "url_route": "nightshelf-data-report",
+            "destination": "dag_run",
+        },
+        {
+            "name": "Model report",
+            "href": f"{_PREFIX}/runs/model/{{DAG_ID}}/{{RUN_ID}}",
+            "url_route": "nightshelf-model-report",
             "destination": "dag_run",
         },
     ]
