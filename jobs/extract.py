@@ -162,9 +162,8 @@ def _resolved(
                 good.append(judged[0])
                 bad.append(judged[1])
                 bar.update(batch.height)
-    together = pl.concat(good, rechunk=True)
-    good.clear()
-    accepted, repeated = rejects.resolve(together)
+    # Not rechunked: a copy of all rows would be the greatest memory of the night (0.8 instead of 0.7 GB).
+    accepted, repeated = rejects.resolve(pl.concat(good, rechunk=False))
     return accepted, pl.concat([*bad, repeated]).sort(FILE, ROW)
 
 

@@ -86,11 +86,15 @@ def fit(
 ) -> tuple[als.Factors, int]:
     """Return factors of all users and books from rows in order of arrival, and the number of positive ratings.
 
-    The books' vectors come from the alternating fit; the users' are solved once more, exactly and from their own
+    The books' vectors come from the alternating fit; the users' are solved once more, fully and from their own
     confidences (`jobs.model.confidence.profiles`), against the final vectors of the books.
     """
-    training = confidence.training(rows, users, books, settings)
-    fitted = als.fit(training, settings, threads, show_progress=show_progress)
+    fitted = als.fit(
+        confidence.training(rows, users, books, settings),
+        settings,
+        threads,
+        show_progress=show_progress,
+    )
     profiles = confidence.profiles(rows, users, books, settings)
     positives = int((rows[RATING] >= settings.positive_from).sum())
     return als.Factors(

@@ -20,15 +20,15 @@ from schemas.tables import BOOK_ID, RATING, USER_ID
 
 #: What is stored at least, so that no rated pair becomes an unread one by rounding.
 _LEAST = 1e-4
+_GREATEST_RATING = 5
 
 
 def training(
     rows: pl.DataFrame, users: matrix.Ids, books: matrix.Ids, settings: ModelSettings
 ) -> sp.csr_matrix:
     """Return the (users, books) confidences of the fit: `alpha`, by rating, halved with each half-life of age."""
-    weights = _by_rating(rows, settings)
     aged = recency(rows.height, settings.confidence_half_life_share)
-    return _stored(rows, users, books, weights, settings.alpha * weights * aged)
+    return _stored(rows, users, books, settings, np.float32(settings.alpha) * aged)
 
 
 def profiles(
@@ -39,28 +39,28 @@ def profiles(
     A rating counts `profile_alpha`, by rating, halved for every `profile_half_life_books` ratings that the same
     reader gave later: the next book of a series follows the one that was just finished.
     """
-    weights = _by_rating(rows, settings)
     later = _later(users.positions(rows[USER_ID].to_numpy()))
-    recent = np.exp2(-later / settings.profile_half_life_books)
-    return _stored(rows, users, books, weights, settings.profile_alpha * weights * recent)
+    recent = np.exp2(later / np.float32(-settings.profile_half_life_books))
+    return _stored(rows, users, books, settings, np.float32(settings.profile_alpha) * recent)
 
 
-def _by_rating(rows: pl.DataFrame, settings: ModelSettings) -> NDArray[np.float64]:
-    ratings = rows[RATING].to_numpy()
+def _by_rating(rows: pl.DataFrame, settings: ModelSettings) -> NDArray[np.float32]:
     neutral = settings.positive_from - 1
-    return np.where(
-        ratings > neutral,
-        1.0,
-        np.where(ratings == neutral, settings.neutral_weight, settings.low_weight),
-    )
+    weights = np.ones(_GREATEST_RATING + 1, dtype=np.float32)
+    weights[neutral] = settings.neutral_weight
+    weights[:neutral] = settings.low_weight
+    found: NDArray[np.float32] = weights[rows[RATING].to_numpy()]
+    return found
 
 
-def _later(positions: NDArray[np.int64]) -> NDArray[np.int64]:
+def _later(positions: NDArray[np.int64]) -> NDArray[np.float32]:
     """Return for each row how many later rows are of the same user."""
-    order = np.argsort(positions, kind="stable")
+    # Packed keys sort in 0.2 s for 6 million rows, a stable argsort takes 0.6 s.
+    keys = positions << 32 | np.arange(len(positions))
+    keys.sort()
     counts = np.bincount(positions)
-    later = np.empty(len(positions), dtype=np.int64)
-    later[order] = np.repeat(np.cumsum(counts), counts) - 1 - np.arange(len(positions))
+    later = np.empty(len(positions), dtype=np.float32)
+    later[keys & 0xFFFFFFFF] = np.repeat(np.cumsum(counts), counts) - 1 - np.arange(len(positions))
     return later
 
 
@@ -68,13 +68,15 @@ def _stored(
     rows: pl.DataFrame,
     users: matrix.Ids,
     books: matrix.Ids,
-    weights: NDArray[np.float64],
-    confidences: NDArray[np.float64],
+    settings: ModelSettings,
+    aged: NDArray[np.float32],
 ) -> sp.csr_matrix:
+    """Return the weights by rating times `aged` (rows,); a pair whose weight is 0 is not stored."""
+    weights = _by_rating(rows, settings)
+    confidences = np.maximum(weights * aged, np.float32(_LEAST))
+    of_users = users.positions(rows[USER_ID].to_numpy())
+    of_books = books.positions(rows[BOOK_ID].to_numpy())
     kept = weights > 0
-    return matrix.sparse(
-        users.positions(rows[USER_ID].to_numpy())[kept],
-        books.positions(rows[BOOK_ID].to_numpy())[kept],
-        np.maximum(confidences[kept], _LEAST).astype(np.float32),
-        (len(users.values), len(books.values)),
-    )
+    if not kept.all():
+        of_users, of_books, confidences = of_users[kept], of_books[kept], confidences[kept]
+    return matrix.sparse(of_users, of_books, confidences, (len(users.values), len(books.values)))

@@ -26,7 +26,7 @@ from schemas.tables import ARRIVED_AT, BOOK_ID, FILE, RATING, ROW, SOURCE_ROW, U
 REQUIRED = (USER_ID, BOOK_ID, RATING)
 
 _PREFIX = "ds="
-_BATCH_ROWS = 1 << 20
+_BATCH_ROWS = 1 << 18
 #: A day that ends in another time zone ends at most so much later in UTC.
 _LONGEST_LAG = timedelta(days=1)
 
@@ -88,7 +88,7 @@ def up_to(drops: DropsFolder, partition: str, *, unchanged_ok: bool) -> tuple[Dr
 
 
 def batches(drop: Drop, files: pl.Enum) -> Iterator[pl.DataFrame]:
-    """Give the raw rows of a drop in file order, a million at a time: text of many rows takes much memory.
+    """Give the raw rows of a drop in file order, a quarter of a million at a time: text takes much memory.
 
     Columns: the three rating columns as they are, ARRIVED_AT, SOURCE_ROW, FILE (of type `files`), ROW. Raises
     BrokenInput when the file lacks a column, has one of a type that cannot be used, or is damaged.
