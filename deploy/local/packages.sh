@@ -11,6 +11,15 @@ needed=(
     /usr/lib/nginx/modules/ngx_http_js_module.so:libnginx-mod-http-js
     wrk:wrk
     chromium:chromium
+    prometheus:prometheus
+    promtool:prometheus
+    prometheus-alertmanager:prometheus-alertmanager
+    amtool:prometheus-alertmanager
+    prometheus-redis-exporter:prometheus-redis-exporter
+    prometheus-nginx-exporter:prometheus-nginx-exporter
+    prometheus-node-exporter:prometheus-node-exporter
+    prometheus-blackbox-exporter:prometheus-blackbox-exporter
+    prometheus-postgres-exporter:prometheus-postgres-exporter
     curl:curl
     openssl:openssl
 )

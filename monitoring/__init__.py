@@ -1,0 +1,1 @@
+"""Monitoring: rules, dashboards, runbook."""

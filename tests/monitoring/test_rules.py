@@ -1,0 +1,123 @@
+"""The rules by themselves: Prometheus's own checks and unit tests, and that nothing lacks its counterpart."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.monitoring import rules
+from tests.monitoring.rules import MONITORING
+
+
+def _run(*command: str | Path) -> str:
+    done = subprocess.run(
+        [str(part) for part in command], capture_output=True, text=True, check=False, cwd=MONITORING
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def test_prometheus_takes_the_configuration_and_every_rule() -> None:
+    """`promtool check config` reads the configuration, the targets and the rules it names."""
+    shown = _run("promtool", "check", "config", "prometheus.yaml")
+    assert shown.count("rules found") == len(rules.rule_files())
+
+
+@pytest.mark.parametrize("path", rules.test_files(), ids=lambda path: path.stem)
+def test_alerts_fire_when_they_should(path: Path) -> None:
+    """`promtool test rules`: after their time, not before it, and not when they should not."""
+    _run("promtool", "test", "rules", path)
+
+
+def _checks() -> dict[tuple[str, str], set[bool]]:
+    """Return which answers (fires, does not) the unit tests expect of each alert and severity."""
+    found: dict[tuple[str, str], set[bool]] = {}
+    asked = re.compile(r'alertname="(\w+)", severity="(\w+)"')
+    for path in rules.test_files():
+        for test in rules.load(path)["tests"]:
+            for check in test["promql_expr_test"]:
+                match = asked.search(check["expr"])
+                assert match, check
+                found.setdefault((match[1], match[2]), set()).add(bool(check["exp_samples"]))
+    return found
+
+
+def test_each_alert_is_tested_both_ways() -> None:
+    """Every alert of every severity has a test in which it fires and one in which it does not."""
+    checks = _checks()
+    for alert in rules.alerts():
+        wanted = {True} if alert.name == "DeadMansSwitch" else {True, False}
+        assert checks.pop((alert.name, alert.severity)) == wanted, alert.name
+    assert not checks
+
+
+def test_each_alert_says_what_and_where_to_read_on() -> None:
+    """Summary, a description with the value, a section of the runbook and a dashboard that exist."""
+    for alert in rules.alerts():
+        assert alert.severity in {"critical", "warning", "none"}
+        assert alert.annotations["summary"], alert.name
+        assert "$value" in alert.annotations["description"], alert.name
+        page, _, anchor = alert.annotations["runbook_url"].partition("#")
+        assert (page, anchor) == ("monitoring/runbook.md", alert.name.lower())
+        board = alert.annotations["dashboard_url"].removeprefix("/d/nightshelf-")
+        assert (MONITORING / "dashboards" / f"{board}.json").is_file(), alert.name
+
+
+def test_the_runbook_has_a_section_an_alert_and_no_other() -> None:
+    """Both ways; and each section says what it means, how to see it, what to do, how to know it is over."""
+    text = (MONITORING / "runbook.md").read_text(encoding="utf-8")
+    sections = dict(re.findall(r"^## (\w+)\n(.*?)(?=^#|\Z)", text, re.MULTILINE | re.DOTALL))
+    assert sections.keys() == {alert.name for alert in rules.alerts()}
+    for name, body in sections.items():
+        for part in ("Means", "See", "Do", "Over"):
+            assert f"**{part}.**" in body, (name, part)
+
+
+def test_alertmanager_takes_its_configuration() -> None:
+    """`amtool check-config` reads it and its templates; no secret stands in it."""
+    _run("amtool", "check-config", "alertmanager.yaml")
+    text = (MONITORING / "alertmanager.yaml").read_text(encoding="utf-8")
+    for secret in re.findall(
+        r"^\s*(?:auth_password|credentials|slack_api_url|api_url):.*", text, re.MULTILINE
+    ):
+        raise AssertionError(f"{secret} is not from a file")
+
+
+@pytest.mark.parametrize(
+    ("labels", "receiver"),
+    [
+        ("alertname=ModelStale severity=critical", "on-call"),
+        ("alertname=ModelStale severity=warning", "team"),
+        ("alertname=DeadMansSwitch severity=none", "dead-mans-switch"),
+    ],
+)
+def test_alerts_go_to_who_has_to_know(labels: str, receiver: str) -> None:
+    """Critical ones wake somebody, warnings do not, the dead man's switch goes outside."""
+    shown = _run(
+        "amtool", "config", "routes", "test", "--config.file=alertmanager.yaml", *labels.split()
+    )
+    assert shown.split()[0] == receiver
+
+
+def test_inhibitions_name_alerts_that_exist() -> None:
+    """A pattern in an inhibition matches at least one alert by each of its alternatives."""
+    names = {alert.name for alert in rules.alerts()}
+    for rule in rules.load(MONITORING / "alertmanager.yaml")["inhibit_rules"]:
+        for matcher in (*rule["source_matchers"], *rule["target_matchers"]):
+            match = re.match(r'alertname=~?"(.+)"$', matcher.split(",")[0])
+            if match:
+                for part in re.split(r"\|(?![^(]*\))", match[1]):
+                    assert any(re.fullmatch(part, name) for name in names), part
+
+
+def test_metrics_and_labels_are_found_in_expressions() -> None:
+    """Functions, keywords, recorded names, strings and numbers are none; labels are those of the selector."""
+    found = rules.asked_for(
+        'sum by (route) (rate(a_total{route="x{y}", status=~"5.."}[5m])) > bool 5 or vector(0)'
+    )
+    assert found == {("a_total", frozenset({"route", "status"})), ("a_total", frozenset({"route"}))}
+    assert rules.asked_for("nightshelf:x:rate5m / on (job) up == 0 and absent(b_c)") == {
+        ("up", frozenset()),
+        ("b_c", frozenset()),
+    }
