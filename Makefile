@@ -42,14 +42,19 @@ reload: ## restart the edge replicas of `make demo` one after another, without a
 packages: ## install the Debian packages that the tests need and this machine lacks
 	bash deploy/local/packages.sh
 
+.PHONY: packages-slow
+packages-slow: packages
+	bash deploy/local/packages.sh /usr/lib/postgresql:postgresql
+
 .PHONY: test
 test: packages .venvs/dev/.complete check ## everything that proves it, in under 20 minutes
 	.venvs/dev/bin/pytest -m "not slow and not bench"
 	$(MAKE) test-dags
 
 .PHONY: test-all
-test-all: test ## and what is slow: long loads, long fault campaigns, containers
+test-all: packages-slow test ## and what is slow: long loads, long fault campaigns, containers
 	.venvs/dev/bin/pytest -m "slow and not bench"
+	$(MAKE) test-dags-slow
 
 .PHONY: check
 check: .venvs/dev/.complete ## format, lint, types, layers

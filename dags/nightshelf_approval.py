@@ -67,21 +67,27 @@ def request(decision: dict[str, Any], live: str | None) -> str:
         f"{decision.get('reference') or 'no reference release'}. Live now: {live or 'nothing'}.\n\n"
         f"Why it is on hold:\n\n{reasons}\n\n"
         f"Reports: [the model]({pages}/model.html), [the data]({pages}/report.html).\n\n"
-        f"| metric | value |\n| --- | --- |\n{rows}\n\n"
+        f"| NDCG@10 of | value (95 % interval) |\n| --- | --- |\n{rows}\n\n"
         "Approve to load it and make it live. Reject, or say nothing, and the live release stays."
     )
 
 
 def _flat(metrics: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Return names and texts; a value with the ends of its interval is one line."""
     found: list[tuple[str, str]] = []
     for name, value in metrics.items():
-        if isinstance(value, dict):
-            found += _flat(value, f"{prefix}{name} ")
+        if not isinstance(value, dict):
+            found.append((f"{prefix}{name}", _text(value)))
+        elif value.keys() == {"value", "low", "high"}:
+            low, high = _text(value["low"]), _text(value["high"])
+            found.append((f"{prefix}{name}", f"{_text(value['value'])} ({low} to {high})"))
         else:
-            found.append(
-                (f"{prefix}{name}", f"{value:.4f}" if isinstance(value, float) else str(value))
-            )
+            found += _flat(value, f"{prefix}{name} ")
     return found
+
+
+def _text(value: Any) -> str:
+    return f"{value:.4f}" if isinstance(value, float) else str(value)
 
 
 #: The field of the request.

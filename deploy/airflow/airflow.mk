@@ -12,6 +12,10 @@ airflow-down: ## stop what `make airflow` started
 test-dags: packages .venvs/dev/.complete .venvs/airflow-test/.complete ## the DAGs in Airflow's own environment
 	.venvs/airflow-test/bin/python -m pytest -m "not slow and not bench" tests/dags
 
+.PHONY: test-dags-slow
+test-dags-slow: packages-slow .venvs/dev/.complete .venvs/airflow-test/.complete ## a week backfilled twice, Airflow on Postgres
+	.venvs/airflow-test/bin/python -m pytest -m "slow and not bench" tests/dags
+
 .PHONY: bench-dags
 bench-dags: packages .venvs/dev/.complete .venvs/airflow-test/.complete ## what Airflow costs: time beside `nightshelf run`, memory
 	.venvs/airflow-test/bin/python -m pytest -m bench -s --timeout 3600 tests/dags

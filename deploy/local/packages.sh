@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# In: nothing. Out: the programs the tests need, on the PATH. Installs only what is missing, says which Debian
+# In: further packages, as in the list below. Out: the programs the tests need, on the PATH. Installs only what is missing, says which Debian
 # packages these are, and uses sudo only where it is not root.
 set -euo pipefail
 
@@ -22,6 +22,7 @@ needed=(
     prometheus-postgres-exporter:prometheus-postgres-exporter
     curl:curl
     openssl:openssl
+    "$@"
 )
 
 PATH=$PATH:/usr/sbin:/sbin

@@ -9,9 +9,10 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -44,11 +45,37 @@ class Running:
     folder: Path
     alertmanager: Alertmanager
     environment: dict[str, str]
+    #: From nothing to visible DAGs.
+    start_s: float = 0.0
 
     def control(self, command: str) -> None:
         """Carry out `make airflow`'s or `make airflow-down`'s command."""
         program = [str(JOBS / "bin" / "python"), "-m", "deploy.airflow.control", command]
         subprocess.run(program, cwd=ROOT, env=self.environment, check=True)
+
+    def airflow_command(self, *arguments: str) -> str:
+        """Run Airflow's own command as the README says, and return what it printed."""
+        environment = 'eval "$("$0" -m deploy.airflow.control environment)"; exec airflow "$@"'
+        process = subprocess.run(
+            ["/bin/bash", "-euc", environment, str(JOBS / "bin" / "python"), *arguments],
+            cwd=ROOT,
+            env=self.environment,
+            check=True,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        return process.stdout
+
+    def nightshelf(self, *arguments: str) -> Any:
+        """Run a command of the jobs as a person would and return its outcome."""
+        process = subprocess.run(
+            [str(JOBS / "bin" / "nightshelf"), *arguments],
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        )
+        return json.loads(process.stdout)
 
     def backfill(self, first: date, last: date, *, at_a_time: int, reprocess: str = "none") -> int:
         """Ask for a backfill of the days from `first` to `last` by REST; return the status of the answer."""
@@ -97,7 +124,13 @@ def receiving_alerts() -> Iterator[Alertmanager]:
 
 @contextmanager
 def started(
-    addresses: str, books: Path, model_settings: Path, days: list[date], scratch: Path
+    addresses: str,
+    books: Path,
+    model_settings: Path,
+    days: list[date],
+    scratch: Path,
+    *,
+    settings: Mapping[str, str] | None = None,
 ) -> Iterator[Running]:
     """Start everything on an empty shelf, and land drops of `days` by the DAG that does this."""
     artifacts, folder = scratch / "artifacts", scratch / "airflow"
@@ -119,11 +152,14 @@ def started(
             "NIGHTSHELF_POKE_S": "5",
             "NIGHTSHELF_TRAIN_DEADLINE_S": "1",
             "NIGHTSHELF_ALERTMANAGER": f"http://127.0.0.1:{alertmanager.port}",
+            **(settings or {}),
         }
         client = AirflowClient(f"http://127.0.0.1:{airflow_port}", "")
         found = Running(client, edge, artifacts, folder, alertmanager, environment)
         try:
+            begun = time.monotonic()
             found.control("up")
+            found = replace(found, start_s=time.monotonic() - begun)
             client.password = json.loads((folder / "passwords.json").read_text())["admin"]
             fields = {"source": str(books), "first_day_share": 0.9}
             span = {"first_day": str(days[0]), "last_day": str(days[-1])}

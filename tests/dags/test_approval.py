@@ -5,6 +5,7 @@ scheduler's own sweep. The shelf of test_chain.py: each test leaves the first da
 """
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -125,6 +126,7 @@ def test_an_approval_goes_live_and_back(
     assert asked.startswith(f"Release {held} is on hold")
     assert "Why it is on hold" in asked
     assert f"/nightshelf/reports/{held}/model.html" in asked
+    assert re.search(r"\| als \| 0\.\d{4} \(0\.\d{4} to 0\.\d{4}\) \|", asked)
     journal = shelf.nightshelf("releases", "--history")["journal"]
     (entry,) = [found for found in journal if found.get("to") == held]
     assert (entry["action"], entry["who"], entry["why"]) == (

@@ -29,6 +29,10 @@ _RELEASE_XCOM = {
     "recommender_publish": ("partition", "release"),
     "recommender_rollback": ("rollback", "return_value"),
 }
+_NO_RELEASE = (
+    "This run has no release (yet), so it has no report. If it has failed, the first lines of the failed task's log "
+    "say why."
+)
 _HEADERS = {
     # Pages carry their styles and plots in themselves; book titles in them are other people's text.
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:; font-src data:; "
@@ -97,7 +101,7 @@ def report_of_run(page: Literal["report", "model"], dag_id: str, run_id: str) ->
     """Go to a report of the release that a run is about."""
     release = _release_of(dag_id, run_id)
     if release is None:
-        return _page(Path("/nonexistent"), "This run has no release yet, so it has no report.")
+        return _page(Path("/nonexistent"), _NO_RELEASE)
     return RedirectResponse(f"{_PREFIX}/reports/{quote(release)}/{page}.html", headers=_HEADERS)
 
 
