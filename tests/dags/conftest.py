@@ -156,6 +156,12 @@ def shelf(
 
 
 @pytest.fixture
+def screenshots(tmp_path: Path) -> Path:
+    """Where pictures of the pages are kept: the folder in NIGHTSHELF_SCREENSHOTS if there is one."""
+    return Path(os.environ.get("NIGHTSHELF_SCREENSHOTS", tmp_path))
+
+
+@pytest.fixture
 def own_log(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
     """Return a function that gives what the DAGs' own code has logged, oldest first."""
     caplog.set_level(logging.INFO)

@@ -4,10 +4,7 @@ The Airflow of test_running_days.py, its pages in headless Chromium.
 """
 
 import contextlib
-import json
-import os
 import re
-import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -17,16 +14,14 @@ from urllib.parse import quote
 
 import psutil
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
+from tests.dags import browser
 from tests.dags.airflow_client import until
-from tests.dags.places import JOBS
 from tests.dags.running_airflow import PUBLISH, ROLLBACK, TRAIN, Running, release_of
 
 #: The first test waits for Airflow's start and three days of work.
 pytestmark = pytest.mark.timeout(1200)
-
-CHROMIUM = "/usr/bin/chromium"
 
 
 def test_nothing_listens_beyond_loopback(running: Running) -> None:
@@ -102,31 +97,10 @@ def test_a_report_loads_nothing(
 
 
 @pytest.fixture
-def screenshots(tmp_path: Path) -> Path:
-    """Where pictures of the pages are kept: the folder in NIGHTSHELF_SCREENSHOTS if there is one."""
-    return Path(os.environ.get("NIGHTSHELF_SCREENSHOTS", tmp_path))
-
-
-@pytest.fixture
 def page(running: Running, screenshots: Path) -> Iterator[Page]:
-    """A page of headless Chromium, logged in as a person does; no request may leave the machine."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1280, "height": 850})
-        page.set_default_timeout(60_000)
-        expect.set_options(timeout=60_000)
-        asked: list[str] = []
-        page.on("request", lambda request: asked.append(request.url))
-        page.goto(running.airflow.url)
-        page.fill("input[name=username]", "admin")
-        page.fill("input[name=password]", running.airflow.password)
-        page.screenshot(path=screenshots / "login.png")
-        page.click("button[type=submit]")
-        page.wait_for_url(f"{running.airflow.url}/")
-        yield page
-        browser.close()
-    own = (running.airflow.url, "data:", "blob:")
-    assert not [url for url in asked if not url.startswith(own)]
+    """A page of headless Chromium, logged in; no request may leave the machine."""
+    with browser.logged_in(running.airflow, screenshots) as found:
+        yield found
 
 
 def test_what_an_engineer_sees(
@@ -183,7 +157,7 @@ def test_the_way_back_by_the_form(
 ) -> None:
     """The rollback form, filled in by a person, brings the release that was live before back to the readers."""
     assert backfilled
-    target = _nightshelf(running, "releases")["previous"]
+    target = running.nightshelf("releases")["previous"]
     assert running.edge.release() != target
     page.goto(f"{running.airflow.url}/dags/{ROLLBACK}")
     page.get_by_role("button", name="Trigger").first.click()
@@ -200,21 +174,9 @@ def test_the_way_back_by_the_form(
     run = found["dag_run_id"]
     assert running.airflow.wait(ROLLBACK, run) == "success", running.airflow.failures(ROLLBACK, run)
     running.edge.wait_for(target)
-    history = _nightshelf(running, "releases", "--history")["journal"]
+    history = running.nightshelf("releases", "--history")["journal"]
     entry = [found for found in history if found["action"] == "rollback"][-1]
     assert (entry["who"], entry["why"], entry["to"]) == ("admin", "the newest is worse", target)
-
-
-def _nightshelf(running: Running, *arguments: str) -> dict[str, Any]:
-    process = subprocess.run(
-        [str(JOBS / "bin" / "nightshelf"), *arguments],
-        env=running.environment,
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
-    outcome: dict[str, Any] = json.loads(process.stdout)
-    return outcome
 
 
 def test_stopping_stops_everything(running: Running) -> None:
