@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from jobs import report, validate
+from jobs.page.rendering import render
+from jobs.quality import page
 from jobs.quality.bounds import Bounds
 from jobs.quality.result import TABLES, Table
 from jobs.release.folder import ReleaseFolder
@@ -222,10 +224,9 @@ def test_a_browser_loads_nothing_and_needs_no_sideways_scrolling(
     chromium = shutil.which("chromium")
     assert chromium is not None, "chromium is missing; `make packages` installs it"
     # Measured from a page around it, so that the tested page itself stays free of scripts.
-    frames = "".join(
-        f"<iframe width=360 height=800 src='{releases[name].root / 'report.html'}'></iframe>"
-        for name in releases
-    )
+    shown = [releases[name].root / "report.html" for name in releases]
+    shown += [releases["good"].root.parent / "index.html", _crowded_index(tmp_path)]
+    frames = "".join(f"<iframe width=360 height=800 src='{path}'></iframe>" for path in shown)
     around = tmp_path / "around.html"
     around.write_text(
         f"""<!doctype html>{frames}<pre></pre><script>
@@ -252,7 +253,26 @@ def test_a_browser_loads_nothing_and_needs_no_sideways_scrolling(
     )
     found = re.search(r"<pre>(.*)</pre>", done.stdout)
     assert found is not None
-    assert found[1] == "360,0,4;360,0,4;360,0,0"
+    assert found[1] == "360,0,4;360,0,4;360,0,0;360,0,0;360,0,0"
+
+
+def _crowded_index(folder: Path) -> Path:
+    """Write an index of one release with the widest words and numbers that there are."""
+    section = {"title": "Finished lists", "status": "changed"}
+    run = {
+        "release": "2026-03-01-0123abcd",
+        "partition": "2026-03-01",
+        "overall": "changed",
+        "sections": [section],
+        "verdict": "hold",
+        "model_has_page": True,
+        "numbers": dict.fromkeys(("Ratings", "Users"), ("5,976,479", "+11.1 %")),
+    }
+    marks = {"table_marks": page.TABLE_MARKS, "expectation_marks": page.EXPECTATION_MARKS}
+    templates = Path(page.__file__).with_name("templates")
+    path = folder / "crowded.html"
+    path.write_text(render(templates, "index.html", {**marks, "runs": [run]}), "utf-8")
+    return path
 
 
 def _luminance(colour: str) -> float:
