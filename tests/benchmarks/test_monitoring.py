@@ -1,0 +1,142 @@
+"""What monitoring costs: a request with and without metrics, a scrape of the batch with 50 releases, series."""
+
+import statistics
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from prometheus_client import generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from jobs import activate, expose, publish
+from jobs.release.folder import Artifacts
+from jobs.runtime.files import write_json
+from jobs.runtime.settings import Settings
+from schemas.environment import Node
+from serving.metrics import Metrics
+from serving.shelf import EMPTY
+from tests.benchmarks.conftest import Report
+from tests.benchmarks.test_edge import Run, measure, served
+from tests.conftest import free_ports
+from tests.releases import write_release
+
+pytestmark = [pytest.mark.bench, pytest.mark.timeout(600)]
+
+USERS = 2000
+ROUNDS = 5
+RELEASES = 50
+
+#: The replica with every count and observation left out.
+_WITHOUT = """
+from serving.metrics import Metrics, Series
+nothing = lambda *_: None
+Metrics._resolve = lambda *_: Series(nothing, nothing)
+made = Metrics.__init__
+def init(self, *given):
+    made(self, *given)
+    self.observe_lookup = nothing
+Metrics.__init__ = init
+from serving.server import main
+main()
+"""
+
+_SCRIPT = f"""
+math.randomseed(7)
+request = function()
+  return wrk.format("GET", "/v1/users/" .. math.random(1, {USERS}) .. "/recommendations")
+end
+done = function(summary, latency)
+  io.write(string.format("RESULT %d %d %d %f %f %f\\n", summary.requests, summary.duration,
+    summary.errors.status + summary.errors.read + summary.errors.timeout,
+    latency:percentile(50), latency:percentile(99), latency:percentile(99.9)))
+end
+"""
+
+
+def test_metrics_of_a_request(
+    redis_nodes: tuple[Node, ...], tmp_path: Path, report: Report
+) -> None:
+    """Requests per second and CPU a request with metrics, as ratios to the same replica without."""
+    settings = Settings(artifacts=tmp_path, redis=redis_nodes)
+    folder = write_release(tmp_path, "2026-01-01", users=USERS, length=10)
+    publish.run(folder, settings)
+    activate.run(Artifacts(tmp_path), folder.release, settings)
+    script = tmp_path / "load.lua"
+    script.write_text(_SCRIPT)
+    edge = [str(Path(sys.executable).with_name("nightshelf-edge"))]
+    found: dict[str, list[Run]] = {"with": [], "without": []}
+    ports = dict(zip(found, free_ports(2), strict=True))
+    common = {"NIGHTSHELF_REDIS": ",".join(f"{node.host}:{node.port}" for node in redis_nodes)}
+    commands = {"with": edge, "without": [sys.executable, "-c", _WITHOUT]}
+    for _ in range(ROUNDS):
+        for name, runs in found.items():
+            environment = {**common, "NIGHTSHELF_EDGE_PORT": str(ports[name])}
+            with served(commands[name], ports[name], environment) as pid:
+                runs.append(measure(ports[name], pid, script))
+    rate = {name: statistics.median(run.rate for run in runs) for name, runs in found.items()}
+    cpu = {name: statistics.median(run.cpu_us for run in runs) for name, runs in found.items()}
+    report("edge: requests/s with metrics / without", rate["with"] / rate["without"], "ratio")
+    report("edge: CPU a request with metrics / without", cpu["with"] / cpu["without"], "ratio")
+    report("edge: CPU of metrics a request", cpu["with"] - cpu["without"], "microseconds")
+
+
+def test_series_of_a_replica(report: Report) -> None:
+    """Series and bytes of a replica that has given every kind of answer on its hot path."""
+    metrics = Metrics(lambda: EMPTY, "here")
+    for arm in ("live", "canary"):
+        for status in (200, 304):
+            for source, reason in (
+                ("als", ""), ("popularity", "unknown_user"), ("popularity", "short_history"),
+                ("popularity", "store_unavailable"), ("popularity", "no_release"),
+            ):  # fmt: skip
+                metrics.series("recommendations", status, source, reason, arm).count()
+    for status in (400, 404, 503):
+        metrics.series("recommendations", status, "", "", "").count()
+    for route in ("batch", "popular", "book", "similar"):
+        for status in (200, 304, 400, 404, 503):
+            metrics.series(route, status, "", "", "live").count()
+    text = metrics.text()
+    report("edge: series of a worker at most", _series(text), "series")
+    report("edge: size of a scrape of a worker", len(text) / 1024, "KiB")
+
+
+def test_a_scrape_of_the_batch(tmp_path: Path, report: Report) -> None:
+    """First and later scrapes with 50 releases of 8 steps in the folder, and their size."""
+    counts = {
+        "rows_in": 1, "rows_accepted": 1, "rejects": {"unknown_book": 1}, "users": 1, "books": 1,
+        "data_as_of": "2026-01-01T12:00:00+00:00", "trained_at": "2026-01-01T12:00:00+00:00",
+        "positives": 1, "lists": 1,
+    }  # fmt: skip
+    interval = {"value": 0.2, "low": 0.1, "high": 0.3}
+    names = ("ndcg_at_10", "recall_at_20", "mrr", "coverage_at_10", "gini_at_10")
+    for day in range(RELEASES):
+        folder = write_release(tmp_path, f"2026-{1 + day // 28:02}-{1 + day % 28:02}")
+        for step in (
+            "extract", "validate_interactions", "validate_books", "train", "evaluate", "recommend",
+            "validate_lists", "publish",
+        ):  # fmt: skip
+            record = {
+                "step": step, "run_by": "x", "started_at": "2026-01-02T03:00:00+00:00",
+                "duration_s": 1.0, "peak_memory_bytes": 1, "counts": counts,
+            }  # fmt: skip
+            write_json(folder.records / f"{step}.json", record)
+        models = ("als", "recent_popularity", "all_time_popularity")
+        found = {model: dict.fromkeys(names, interval) for model in models}
+        write_json(folder.evaluation, {"metrics": found})
+    registry = expose.registry(Artifacts(tmp_path))
+    times = []
+    for _ in range(6):
+        begun = time.perf_counter()
+        text = generate_latest(registry)
+        times.append(time.perf_counter() - begun)
+    report(f"batch: first scrape with {RELEASES} releases", times[0] * 1000, "ms")
+    report(
+        f"batch: later scrapes with {RELEASES} releases", statistics.median(times[1:]) * 1000, "ms"
+    )
+    report("batch: size of a scrape", len(text) / 1024, "KiB")
+    report("batch: series", _series(text), "series")
+
+
+def _series(text: bytes) -> int:
+    return sum(len(family.samples) for family in text_string_to_metric_families(text.decode()))

@@ -1,0 +1,35 @@
+"""The house that all tests of running monitoring share."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from deploy.local import cluster
+from schemas.environment import Node
+from tests.conftest import free_ports
+from tests.monitoring.house import HOST, House
+
+_PARTS = (
+    *("edge-a", "edge-b", "nginx", "tls", "batch", "redis-exporter", "nginx-exporter", "node"),
+    *("postgres", "blackbox", "receiver", "prometheus", "alertmanager"),
+)
+_REDIS_NODES = 6
+
+
+@pytest.fixture(scope="session")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """Three shards with a Redis replica each, two edge replicas, and all around them, after one day's run."""
+    ports = free_ports(_REDIS_NODES + len(_PARTS))
+    nodes = tuple(Node(HOST, port) for port in ports[:_REDIS_NODES])
+    by_name = dict(zip(_PARTS, ports[_REDIS_NODES:], strict=True))
+    built = House(tmp_path_factory.mktemp("house"), by_name, nodes)
+    try:
+        for node in nodes:
+            built.start_redis(node.port)
+        cluster.form([node.port for node in nodes], 1)
+        built.run_a_day()
+        built.start_parts()
+        built.start_monitoring()
+        yield built
+    finally:
+        built.close()

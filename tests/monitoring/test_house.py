@@ -1,0 +1,183 @@
+"""A running house: what rules and dashboards ask for is emitted, and the right people hear of the right things."""
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from monitoring.dashboards.boards import BOARDS
+from tests.monitoring import rules
+from tests.monitoring.house import House, get, until
+
+#: Alerts about the machine the test runs on (busy, full), the switch that is always on, the database that is not there.
+_AMBIENT = frozenset(
+    {
+        *("DeadMansSwitch", "HostCpuHigh", "HostMemoryHigh", "HostDiskFull", "PostgresDown"),
+        *("LatencyBurnFast", "LatencyBurnSlow", "ResponseTimeHigh"),
+    }
+)
+
+QUERIES = [
+    pytest.param(query, id=f"{board.name}: {panel.title}: {legend}")
+    for board in BOARDS
+    for row in board.rows.values()
+    for panel in row
+    for query, legend in panel.queries.items()
+]
+
+
+@pytest.fixture(scope="module")
+def visited(house: House) -> House:
+    """The house after some requests: known and unknown users, batches, books, a mistake."""
+
+    def seen() -> object:
+        # A counter that is first seen at 8 has no rate: it takes requests before and after a scrape.
+        # NGINX would refuse that many at once from one address.
+        for name in ("edge-a", "edge-b"):
+            for user in (*range(1, 8), 999_999):
+                get(house.url(name, f"/v1/users/{user}/recommendations"))
+        return house.ask('sum(rate(nightshelf_edge_requests_total{source="als"}[5m])) > 0')
+
+    until(seen, "traffic is seen")
+    until(lambda: house.ask("nightshelf:data_age_seconds"), "rules are evaluated")
+    until(lambda: not house.ask("up == 0"), "every target answers")
+    return house
+
+
+def _asked() -> dict[tuple[str, frozenset[str]], str]:
+    """Return every metric with the labels it is asked for, and where."""
+    found = {
+        asked: rule.name for rule in rules.rules() for asked in rules.asked_for(rule.expression)
+    }
+    for board in BOARDS:
+        for row in board.rows.values():
+            for panel in row:
+                for query in panel.queries:
+                    found |= dict.fromkeys(rules.asked_for(query), f"{board.name}: {panel.title}")
+    return found
+
+
+def test_every_metric_that_is_asked_for_is_emitted_with_its_labels(visited: House) -> None:
+    """Each name in a rule or a panel is a series of a real process, and has the labels the query names."""
+    asked = _asked()
+    assert len({name for name, _ in asked}) > 60
+    missing = []
+    for (name, labels), place in asked.items():
+        if name == "ALERTS":
+            continue
+        series = visited.ask(f'{{__name__="{name}"}}')
+        having = [one for one in series if labels <= one["metric"].keys()]
+        if not having:
+            missing.append(f"{place}: {name} {sorted(labels)} ({len(series)} series)")
+    assert not missing, "\n".join(missing)
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_each_panel_shows_something(visited: House, query: str) -> None:
+    """The query of a panel, asked of the real Prometheus, gives at least one series."""
+    until(lambda: visited.ask(query), query, 30)
+
+
+def test_a_healthy_house_is_quiet(visited: House) -> None:
+    """After a day's run and some requests nothing fires but what is about this machine."""
+    firing = {one["metric"]["alertname"] for one in visited.ask('ALERTS{alertstate="firing"}')}
+    assert firing - _AMBIENT == set()
+    assert "DeadMansSwitch" in firing
+
+
+@pytest.fixture
+def quiet(house: House) -> House:
+    """The house with nothing firing and nothing received."""
+
+    def is_quiet() -> bool:
+        firing = {one["metric"]["alertname"] for one in house.ask('ALERTS{alertstate="firing"}')}
+        return firing <= _AMBIENT
+
+    until(is_quiet, "the house is quiet")
+    house.receiver.received.clear()
+    return house
+
+
+def _heard(house: House) -> set[str]:
+    return house.receiver.names() - _AMBIENT
+
+
+def test_a_stale_model_is_told_and_a_new_one_ends_it(quiet: House) -> None:
+    """Inactive, pending, firing, received by the webhook with its numbers; resolved once a new release is published."""
+    states: list[str] = []
+
+    def firing() -> bool:
+        now = quiet.state("ModelStale", "warning")
+        if not states or states[-1] != now:
+            states.append(now)
+        return now == "firing"
+
+    assert quiet.state("ModelStale", "warning") == "inactive"
+    # In 20 s the newest row will be 30 h old: nobody has retrained since.
+    quiet.go_live(datetime.now(UTC) - timedelta(hours=30) + timedelta(seconds=20), 1)
+    until(firing, "ModelStale fires")
+    # Where publishing took longer than that, it was never seen inactive with this release.
+    assert states[-2:] == ["pending", "firing"]
+    assert states[:-2] in ([], ["inactive"])
+    until(lambda: "ModelStale" in _heard(quiet), "the webhook receives it")
+    told = next(
+        one for one in quiet.receiver.received if one["labels"]["alertname"] == "ModelStale"
+    )
+    assert told["labels"]["severity"] == "warning"
+    assert "data that is 1d 6h " in told["annotations"]["description"]
+    assert told["annotations"]["runbook_url"] == "monitoring/runbook.md#modelstale"
+    assert _heard(quiet) == {"ModelStale"}
+    quiet.go_live(datetime.now(UTC) - timedelta(hours=1), 2)
+    until(lambda: "ModelStale" in quiet.receiver.names("resolved"), "the webhook hears the end")
+
+
+@pytest.mark.slow
+def test_a_killed_edge_replica_is_told_and_nothing_else(quiet: House) -> None:
+    """TargetDown with the replica's address; over once it is back."""
+    quiet.kill("edge-b")
+    until(lambda: _heard(quiet), "something is received")
+    told = [
+        one["labels"]
+        for one in quiet.receiver.received
+        if one["labels"]["alertname"] not in _AMBIENT
+    ]
+    assert {(one["alertname"], one["job"]) for one in told} == {("TargetDown", "edge")}
+    assert {one["instance"] for one in told} == {quiet.url("edge-b").removeprefix("http://")}
+    quiet.start_edge("edge-b")
+    until(lambda: "TargetDown" in quiet.receiver.names("resolved"), "its end is received")
+    assert _heard(quiet) == {"TargetDown"}
+
+
+@pytest.mark.slow
+def test_a_killed_exporter_is_told_and_nothing_else(quiet: House) -> None:
+    """TargetDown for the host's exporter alone."""
+    quiet.kill("node")
+    until(lambda: _heard(quiet), "something is received")
+    told = [
+        one["labels"]
+        for one in quiet.receiver.received
+        if one["labels"]["alertname"] not in _AMBIENT
+    ]
+    assert {(one["alertname"], one["job"]) for one in told} == {("TargetDown", "node")}
+    quiet.start(
+        "node", ["prometheus-node-exporter", f"--web.listen-address={quiet.url('node')[7:]}"]
+    )
+    until(lambda: "TargetDown" in quiet.receiver.names("resolved"), "its end is received")
+
+
+@pytest.mark.slow
+def test_a_killed_redis_primary_is_told_as_a_failover_and_a_lost_node(quiet: House) -> None:
+    """A Redis replica takes over within seconds, so slots never count as uncovered, and no user hears of it."""
+    port = quiet.redis[0].port
+    quiet.kill(f"redis-{port}")
+    until(lambda: "RedisNodeDown" in _heard(quiet), "the lost node is received")
+    assert _heard(quiet) == {"RedisFailedOver", "RedisNodeDown"}
+    lost = [
+        one["labels"]
+        for one in quiet.receiver.received
+        if one["labels"]["alertname"] == "RedisNodeDown"
+    ]
+    assert {one["instance"] for one in lost} == {f"127.0.0.1:{port}"}
+    assert json.loads(get(quiet.url("edge-a", "/readyz")))["status"] == "ready"
+    quiet.start_redis(port)
+    until(lambda: "RedisNodeDown" in quiet.receiver.names("resolved"), "its end is received")
