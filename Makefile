@@ -72,7 +72,7 @@ lock: $(UV) lock-dags ## resolve pyproject.toml into deploy/requirements/*.txt (
 	$(COMPILE) --extra serving -o deploy/requirements/serving.txt
 	$(COMPILE) --extra jobs -o deploy/requirements/jobs.txt
 	$(COMPILE) --extra jobs --extra serving --group local -o deploy/requirements/local.txt
-	$(COMPILE) --extra jobs --extra serving --group local --group test -o deploy/requirements/dev.txt
+	$(COMPILE) --extra jobs --extra serving --extra tracing --group local --group test -o deploy/requirements/dev.txt
 
 .PHONY: clean
 clean: down airflow-down ## remove environments and caches; artifacts and data stay

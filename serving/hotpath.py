@@ -16,11 +16,14 @@ from serving.answers import Header
 from serving.edge import Edge, NoListYet, UnknownRelease, named_shelf
 from serving.parameters import BadParameter
 from serving.shelf import Shelf
+from serving.tracing import remember
 
 _BEFORE, _AFTER = "/v1/users/", "/recommendations"
 _PARAMETERS = frozenset({"limit", "release"})
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{8,128}")
 _ROUTE = "recommendations"
+#: Where a request's scope keeps the id that was made for it.
+_KEPT = "nightshelf.request_id"
 _NOT_MODIFIED = 304
 
 
@@ -38,6 +41,7 @@ class HotPath:
             await self._others(scope, receive, send)
             return
         started = time.perf_counter()
+        remember(scope)
         path: str = scope["path"]
         if (
             path.startswith(_BEFORE)
@@ -178,10 +182,14 @@ def _header(scope: Scope, name: bytes) -> str:
 
 
 def request_id(scope: Scope) -> Header:
-    """Return the request's id, taken over if it is well formed, else made, as a header."""
+    """Return the request's id, taken over if it is well formed, else made, as a header; the same at each call."""
+    known: Header | None = scope.get(_KEPT)
+    if known is not None:
+        return known
     for key, value in scope["headers"]:
         if key == b"x-request-id":
             if _REQUEST_ID.fullmatch(value):
                 return (b"x-request-id", value)
             break
-    return (b"x-request-id", secrets.token_hex(8).encode())
+    scope[_KEPT] = made = (b"x-request-id", secrets.token_hex(8).encode())
+    return made

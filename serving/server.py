@@ -20,10 +20,14 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.supervisors import Multiprocess
 
+from schemas import tracing
 from schemas.environment import EnvironmentProblem
+from schemas.tracing import Tracing
 from serving.app import application
 from serving.edge import Edge
+from serving.hotpath import request_id
 from serving.settings import Settings, from_environment
+from serving.tracing import LOG_FORMAT, Ids, Traced
 
 _FINISH_S = 6
 
@@ -64,7 +68,7 @@ class _Workers(Multiprocess):
 def server(settings: Settings) -> uvicorn.Server:
     """Return a server of one process that is not yet running."""
     edge = Edge(settings)
-    return _Server(_config(settings, application(edge)), edge)
+    return _Server(_config(settings, _observed(edge)), edge)
 
 
 def worker() -> ASGIApp:
@@ -75,7 +79,22 @@ def worker() -> ASGIApp:
         edge.stopping = True
 
     signal.signal(signal.SIGUSR1, going)
-    return application(edge)
+    return _observed(edge)
+
+
+def _observed(edge: Edge) -> ASGIApp:
+    """Return the application of an edge, with spans if they are wanted, and with ids in its log lines."""
+    found = tracing.from_environment("nightshelf-edge", os.environ)
+    _log_with_ids(found)
+    plain = application(edge)
+    return plain if found is None else Traced(plain, edge, found)
+
+
+def _log_with_ids(found: Tracing | None) -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter(LOG_FORMAT))
+    handler.addFilter(Ids(found, request_id))
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
 
 
 def run_workers(settings: Settings) -> None:
@@ -103,6 +122,8 @@ def _config(settings: Settings, app: ASGIApp | str, workers: int = 1) -> uvicorn
         # NGINX logs requests; uvicorn's access log costs 29 microseconds each.
         access_log=False,
         log_level="warning",
+        # Its lines go to the root logger, with ids.
+        log_config=None,
         server_header=False,
         timeout_graceful_shutdown=_FINISH_S,
     )
@@ -110,16 +131,15 @@ def _config(settings: Settings, app: ASGIApp | str, workers: int = 1) -> uvicorn
 
 def main() -> None:
     """Serve until told to stop; a setting that cannot be used is printed and exits with 2."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     try:
         settings = from_environment()
+        if settings.edge_workers > 1:
+            run_workers(settings)
+        else:
+            server(settings).run()
     except EnvironmentProblem as problem:
         print(f"error: {problem}", file=sys.stderr)
         sys.exit(2)
-    if settings.edge_workers > 1:
-        run_workers(settings)
-    else:
-        server(settings).run()
 
 
 if __name__ == "__main__":

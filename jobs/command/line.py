@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 import click
 
-from jobs.runtime import attempt
+from jobs.runtime import attempt, spans
 from jobs.runtime.errors import NightshelfError, WrongUsage
 
 #: Where each command stands. Great Expectations alone takes 3 s to import, so none is loaded unasked.
@@ -78,14 +78,16 @@ def emit(outcome: Any) -> None:
 
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command, keep that it was attempted, and exit with its code."""
-    with attempt.kept(sys.argv[1:] if arguments is None else arguments):
-        _carry_out(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    with attempt.kept(given):
+        _carry_out(given)
     raise AssertionError("unreachable: the command has exited")
 
 
-def _carry_out(arguments: list[str] | None) -> NoReturn:
+def _carry_out(arguments: list[str]) -> NoReturn:
     try:
-        nightshelf.main(args=arguments, prog_name="nightshelf", standalone_mode=False)
+        with spans.traced(arguments):
+            nightshelf.main(args=arguments, prog_name="nightshelf", standalone_mode=False)
     except click.exceptions.Abort:
         sys.exit(130)
     except click.ClickException as error:

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from jobs.runtime import spans
 from jobs.runtime.files import write_json
 
 _BYTES_PER_KIB = 1024
@@ -27,7 +28,8 @@ def recorded(step: str, records: Path, run_by: str) -> Iterator[dict[str, Any]]:
     counts: dict[str, Any] = {}
     started_at = datetime.now(UTC)
     clock = time.monotonic()
-    yield counts
+    with spans.span(step, step=step, run_by=run_by):
+        yield counts
     write_json(
         records / f"{step}.json",
         {

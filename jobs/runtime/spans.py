@@ -1,0 +1,46 @@
+"""Spans of commands and steps, where NIGHTSHELF_TRACES asks for them.
+
+In: a command line, a step's name. Out: a span for each, the step's inside the command's. Guarantees that a trace which
+the caller began goes on (`TRACEPARENT` in the environment), and that without the setting nothing is imported.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
+
+from jobs.runtime.errors import WrongUsage
+from schemas import tracing
+from schemas.environment import EnvironmentProblem
+from schemas.tracing import Tracing
+
+#: The tracing of the command in hand.
+_current: list[Tracing] = []
+
+
+@contextmanager
+def traced(arguments: Sequence[str]) -> Iterator[None]:
+    """Trace a command. Raises WrongUsage when traces are asked for and cannot be made."""
+    try:
+        found = tracing.from_environment("nightshelf-batch", os.environ)
+    except EnvironmentProblem as problem:
+        raise WrongUsage(
+            str(problem), "environment", "install it, or unset the variable"
+        ) from problem
+    if found is None:
+        yield
+        return
+    _current.append(found)
+    name = next((part for part in arguments if not part.startswith("-")), "nightshelf")
+    carrier = {"traceparent": os.environ.get("TRACEPARENT", "")}
+    try:
+        with found.span(f"nightshelf {name}", carrier):
+            yield
+    finally:
+        _current.pop()
+        found.close()
+
+
+def span(name: str, **attributes: Any) -> AbstractContextManager[Any]:
+    """Return a span of the command in hand, nothing where it is not traced."""
+    return _current[-1].span(name, **attributes) if _current else nullcontext()
