@@ -3,6 +3,7 @@
 import os
 import pwd
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
@@ -66,11 +67,11 @@ def test_a_day_on_postgres(
     small_books: Path, quick_settings: Path, days: list[date], tmp_path: Path
 ) -> None:
     """With one setting everything is kept in Postgres, nothing in SQLite; a second start finds it again."""
-    folder = Path(os.path.realpath("/tmp")) / f"nightshelf-postgres-{os.getpid()}"  # noqa: S108  # readable by its owner
-    folder.mkdir()
     (port,) = whole.free_ports(1)
     with (
-        running_postgres(folder, port) as url,
+        # Not below pytest's own folder, which is root's alone where root runs the tests.
+        tempfile.TemporaryDirectory(prefix="nightshelf-postgres-") as folder,
+        running_postgres(Path(folder), port) as url,
         whole.running_cluster(tmp_path / "redis") as nodes,
         running_airflow.started(
             ",".join(f"{node.host}:{node.port}" for node in nodes),
