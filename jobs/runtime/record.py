@@ -5,7 +5,6 @@ written when the step ended well and only then, so a record's presence means tha
 """
 
 import json
-import resource
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,7 +22,7 @@ _BYTES_PER_KIB = 1024
 def recorded(step: str, records: Path, run_by: str) -> Iterator[dict[str, Any]]:
     """Give a dict to put counts into; write it with times and peak memory when the block ends well.
 
-    `peak_memory_bytes` is the greatest resident size of this process so far, other steps included.
+    `peak_memory_bytes` is that of this process so far, other steps included.
     """
     counts: dict[str, Any] = {}
     started_at = datetime.now(UTC)
@@ -37,11 +36,19 @@ def recorded(step: str, records: Path, run_by: str) -> Iterator[dict[str, Any]]:
             "run_by": run_by,
             "started_at": started_at.isoformat(),
             "duration_s": round(time.monotonic() - clock, 3),
-            "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-            * _BYTES_PER_KIB,
+            "peak_memory_bytes": peak_memory_bytes(),
             "counts": counts,
         },
     )
+
+
+def peak_memory_bytes() -> int:
+    """Return the greatest resident size of this process so far.
+
+    Not `ru_maxrss`: that of a child begins with the memory of the process that started it (getrusage(2)).
+    """
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    return int(status.split("VmHWM:")[1].split()[0]) * _BYTES_PER_KIB
 
 
 def read_record(records: Path, step: str) -> dict[str, Any] | None:

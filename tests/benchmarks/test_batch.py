@@ -38,6 +38,7 @@ from jobs.release import manifest
 from jobs.release.folder import Artifacts
 from jobs.runtime.settings import from_environment
 from jobs.runtime.files import write_json
+from jobs.runtime.record import peak_memory_bytes
 from jobs.store import changes, placing
 from dataclasses import replace
 
@@ -45,15 +46,11 @@ settings = from_environment()
 artifacts = Artifacts(settings.artifacts)
 model = replace(model_settings.load(None), factors=128, iterations=15)
 took, peaks = {}, {}
-def peak_memory_gb():
-    # Not ru_maxrss: that of a child begins with the memory of the process that started it.
-    status = Path("/proc/self/status").read_text()
-    return int(status.split("VmHWM:")[1].split()[0]) / 1e6
 def timed(name, work):
     started = time.perf_counter()
     result = work()
     took[name] = time.perf_counter() - started
-    peaks[name] = peak_memory_gb()
+    peaks[name] = peak_memory_bytes() / 1e9
     return result
 found = timed("extract", lambda: extract.run(artifacts.drops, artifacts.releases, "2026-01-02", model,
     max_reject_share=0.05, run_by="bench"))
@@ -65,7 +62,7 @@ write_json(folder.records / "evaluate.json", {"counts": {}})
 described = manifest.write(folder, "bench")
 with changes.opened(artifacts, settings) as store:
     timed("encode, load, read back", lambda: placing.place(store, folder, described))
-took["peak_memory_gb"] = peak_memory_gb()
+took["peak_memory_gb"] = peak_memory_bytes() / 1e9
 took["release"] = found.release
 took["peaks"] = peaks
 print(json.dumps(took))

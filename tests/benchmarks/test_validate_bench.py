@@ -33,6 +33,7 @@ import pyarrow.parquet as pq
 from jobs import validate
 from jobs.quality.bounds import Bounds
 from jobs.release.folder import ReleaseFolder
+from jobs.runtime.record import peak_memory_bytes
 os.environ["GX_ANALYTICS_ENABLED"] = "False"
 begin = time.monotonic()
 import great_expectations
@@ -41,9 +42,7 @@ folder, table, reference = ReleaseFolder(Path(sys.argv[1])), sys.argv[2], Releas
 begin = time.monotonic()
 made = validate.run(folder, table, reference, bounds=Bounds(), max_reject_share=0.05, run_by="bench")
 validate_s = time.monotonic() - begin
-# Not ru_maxrss: a child starts with its parent's.
-status = Path("/proc/self/status").read_text()
-peak = 1024 * int(status.split("VmHWM:")[1].split()[0])
+peak = peak_memory_bytes()
 begin = time.monotonic()
 rows = pq.read_table(folder.interactions, columns=["user_id", "book_id", "rating"])
 user, book, rating = (rows[name].to_numpy() for name in ("user_id", "book_id", "rating"))
