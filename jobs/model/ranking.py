@@ -46,9 +46,16 @@ def history(rows: pa.Table, catalogue: NDArray[np.int32]) -> History:
 def by_model(past: History, settings: ModelSettings, depth: int) -> Ranked:
     """Return lists (users, depth) of the model fitted on `past`, for every user in it."""
     vectors, _ = fit(past.rows, past.users, past.books, settings)
+    return by_vectors(past, vectors, settings, depth)[0]
+
+
+def by_vectors(
+    past: History, vectors: als.Factors, settings: ModelSettings, depth: int
+) -> tuple[Ranked, NDArray[np.bool_]]:
+    """Return lists (users, depth) of given vectors for every user in `past`, and who (users,) has one."""
     popular = _popular(past, settings.popularity_half_life_share)
-    found = personal.best(vectors, past.rated, popular, settings, depth).found
-    return Ranked(past.users.values, ids_of(found, past.books), _everyone(popular, past, depth))
+    listed = personal.best(vectors, past.rated, popular, settings, depth)
+    return _ranked(past, listed.found, popular, depth), listed.own
 
 
 @dataclass(frozen=True)
@@ -77,13 +84,10 @@ def of_release(
         _aligned(past.users, stored.user_ids, stored.vectors.users),
         _aligned(past.books, stored.book_ids, stored.vectors.books),
     )
-    popular = _popular(past, settings.popularity_half_life_share)
-    listed = personal.best(vectors, past.rated, popular, settings, depth)
+    ranked, own = by_vectors(past, vectors, settings, depth)
     positive = past.rows.filter(pl.col(RATING) >= settings.positive_from)[USER_ID].unique()
     with_positive = np.isin(past.users.values, positive.to_numpy())
-    lists = ids_of(listed.found, past.books)
-    ranked = Ranked(past.users.values, lists, _everyone(popular, past, depth))
-    return Shipped(ranked, int((with_positive & ~listed.own).sum()))
+    return Shipped(ranked, int((with_positive & ~own).sum()))
 
 
 def _aligned(
@@ -99,8 +103,7 @@ def _aligned(
 def by_popularity(past: History, half_life_share: float, depth: int) -> Ranked:
     """Return lists (users, depth) of the most read books by recency; an infinite half-life weighs all rows alike."""
     popular = _popular(past, half_life_share)
-    found = personal.most_read(popular, past.rated, depth)
-    return Ranked(past.users.values, ids_of(found, past.books), _everyone(popular, past, depth))
+    return _ranked(past, personal.most_read(popular, past.rated, depth), popular, depth)
 
 
 def ids_of(found: scoring.Best, books: matrix.Ids) -> IdMatrix:
@@ -111,6 +114,11 @@ def ids_of(found: scoring.Best, books: matrix.Ids) -> IdMatrix:
 
 def _popular(past: History, half_life_share: float) -> NDArray[np.float64]:
     return popularity.weights(past.book_positions, len(past.books.values), half_life_share)
+
+
+def _ranked(past: History, found: scoring.Best, popular: NDArray[np.float64], depth: int) -> Ranked:
+    lists = ids_of(found, past.books)
+    return Ranked(past.users.values, lists, _everyone(popular, past, depth))
 
 
 def _everyone(popular: NDArray[np.float64], past: History, depth: int) -> NDArray[np.int32]:

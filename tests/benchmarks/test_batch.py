@@ -12,7 +12,6 @@ import numpy as np
 import polars as pl
 import pytest
 import scipy.sparse as sp
-from implicit.cpu.als import AlternatingLeastSquares
 from threadpoolctl import threadpool_limits
 
 from jobs import replay, synthesize
@@ -21,6 +20,7 @@ from jobs.model import settings as model_settings
 from jobs.release.folder import Artifacts, ReleaseFolder
 from schemas.environment import Node
 from schemas.tables import BOOK_ID, USER_ID
+from tests.benchmarks.bare_als import bare_als
 from tests.benchmarks.conftest import Report
 
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(3600)]
@@ -95,18 +95,9 @@ def _confidence(folder: ReleaseFolder) -> sp.csr_matrix:
     return confidence.training(rows, users, books, SETTINGS)
 
 
-def _bare(confidence: sp.csr_matrix) -> object:
+def _bare(confidence: sp.csr_matrix) -> None:
     with threadpool_limits(1, "blas"):
-        model = AlternatingLeastSquares(
-            factors=SETTINGS.factors,
-            regularization=SETTINGS.regularization,
-            alpha=1.0,
-            iterations=SETTINGS.iterations,
-            num_threads=2,
-            random_state=SETTINGS.seed,
-        )
-        model.fit(confidence, show_progress=False)
-    return model
+        bare_als(SETTINGS).fit(confidence, show_progress=False)
 
 
 def test_the_chain_beside_its_als_fit(
@@ -167,27 +158,16 @@ def test_a_warm_start_beside_a_cold_one(artifacts: Artifacts, report: Report) ->
     coo = today.tocoo()
     yesterday = sp.csr_matrix((coo.data[keep], (coo.row[keep], coo.col[keep])), shape=today.shape)
     with threadpool_limits(1, "blas"):
-        cold = _model(15)
+        cold = bare_als(SETTINGS)
         losses: list[float] = []
         cold.calculate_training_loss = True
         cold.fit(today, show_progress=False, callback=lambda _i, _t, loss: losses.append(loss))
-        before = _model(15)
+        before = bare_als(SETTINGS)
         before.fit(yesterday, show_progress=False)
-        warm = _model(15)
+        warm = bare_als(SETTINGS)
         warm.user_factors, warm.item_factors = before.user_factors, before.item_factors
         warm.calculate_training_loss = True
         again: list[float] = []
         warm.fit(today, show_progress=False, callback=lambda _i, _t, loss: again.append(loss))
     enough = next((n for n, loss in enumerate(again, 1) if loss <= losses[-1]), 16)
     report("iterations of a warm start to the loss of a cold 15", enough, "iterations", "seen 1")
-
-
-def _model(iterations: int) -> AlternatingLeastSquares:
-    return AlternatingLeastSquares(
-        factors=SETTINGS.factors,
-        regularization=SETTINGS.regularization,
-        alpha=1.0,
-        iterations=iterations,
-        num_threads=2,
-        random_state=SETTINGS.seed,
-    )

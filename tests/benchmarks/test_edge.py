@@ -32,7 +32,7 @@ USERS = 53_424
 ROUNDS = 5
 SECONDS = int(os.environ.get("NIGHTSHELF_BENCH_SECONDS", "5"))
 
-_SCRIPT = """
+SCRIPT = """
 math.randomseed(7)
 request = function()
   return wrk.format("GET", "/v1/users/" .. math.random(1, %d) .. "/recommendations")
@@ -128,7 +128,7 @@ def test_the_replica_beside_a_constant_and_a_plain_handler(
 ) -> None:
     """Requests per second of the replica with everything on, of a bare ASGI constant, and of one HGET a request."""
     script = tmp_path / "users.lua"
-    script.write_text(_SCRIPT % USERS)
+    script.write_text(SCRIPT % USERS)
     ports = free_ports(3)
     redis_nodes = ",".join(f"{node.host}:{node.port}" for node in full_release.redis)
     here = Path(__file__).parent

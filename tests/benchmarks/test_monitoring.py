@@ -17,7 +17,7 @@ from schemas.environment import Node
 from serving.metrics import Metrics
 from serving.shelf import EMPTY
 from tests.benchmarks.conftest import Report
-from tests.benchmarks.test_edge import Run, measure, served
+from tests.benchmarks.test_edge import SCRIPT, Run, measure, served
 from tests.conftest import free_ports
 from tests.releases import write_release
 
@@ -41,18 +41,6 @@ from serving.server import main
 main()
 """
 
-_SCRIPT = f"""
-math.randomseed(7)
-request = function()
-  return wrk.format("GET", "/v1/users/" .. math.random(1, {USERS}) .. "/recommendations")
-end
-done = function(summary, latency)
-  io.write(string.format("RESULT %d %d %d %f %f %f\\n", summary.requests, summary.duration,
-    summary.errors.status + summary.errors.read + summary.errors.timeout,
-    latency:percentile(50), latency:percentile(99), latency:percentile(99.9)))
-end
-"""
-
 
 def test_metrics_of_a_request(
     redis_nodes: tuple[Node, ...], tmp_path: Path, report: Report
@@ -63,7 +51,7 @@ def test_metrics_of_a_request(
     publish.run(folder, settings)
     activate.run(Artifacts(tmp_path), folder.release, settings)
     script = tmp_path / "load.lua"
-    script.write_text(_SCRIPT)
+    script.write_text(SCRIPT % USERS)
     edge = [str(Path(sys.executable).with_name("nightshelf-edge"))]
     found: dict[str, list[Run]] = {"with": [], "without": []}
     ports = dict(zip(found, free_ports(2), strict=True))

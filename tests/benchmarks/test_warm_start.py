@@ -6,8 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from implicit.cpu.als import AlternatingLeastSquares
-from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from jobs import backtest, extract, replay, synthesize
@@ -16,10 +14,11 @@ from jobs.judgement import settings as judgement_settings
 from jobs.judgement.bootstrap import Resampling
 from jobs.judgement.measured import DEPTH
 from jobs.judgement.ranked import Ranked
-from jobs.model import als, confidence, matrix, personal, popularity, ranking, scoring
+from jobs.model import als, confidence, matrix, ranking
 from jobs.model import settings as model_settings
 from jobs.model.ranking import History
 from jobs.release.folder import Artifacts
+from tests.benchmarks.bare_als import bare_als
 from tests.benchmarks.conftest import Report
 from tests.benchmarks.goals import TEST_SHARES, prepared
 
@@ -82,14 +81,7 @@ def _compare(rows: backtest.Rows, shares: tuple[float, ...], report: Report, of:
 
 def _fitted(past: History, iterations: int, start: als.Factors | None = None) -> als.Factors:
     with threadpool_limits(1, "blas"):
-        model = AlternatingLeastSquares(
-            factors=SETTINGS.factors,
-            regularization=SETTINGS.regularization,
-            alpha=1.0,
-            iterations=iterations,
-            num_threads=2,
-            random_state=SETTINGS.seed,
-        )
+        model = bare_als(replace(SETTINGS, iterations=iterations))
         if start is not None:
             model.user_factors, model.item_factors = start.users.copy(), start.books.copy()
         training = confidence.training(past.rows, past.users, past.books, SETTINGS)
@@ -107,11 +99,4 @@ def _aligned(before: matrix.Ids, fitted: als.Factors, now: matrix.Ids) -> als.Fa
 def _ranked(past: History, fitted: als.Factors) -> Ranked:
     profiles = confidence.profiles(past.rows, past.users, past.books, SETTINGS)
     vectors = als.Factors(als.readers(profiles, fitted.books, SETTINGS), fitted.books)
-    popular = popularity.weights(
-        past.book_positions, len(past.books.values), SETTINGS.popularity_half_life_share
-    )
-    found: scoring.Best = personal.best(vectors, past.rated, popular, SETTINGS, DEPTH).found
-    fallback: NDArray[np.int32] = past.books.values[
-        popularity.ranked(popular, np.arange(len(popular)), DEPTH)[0]
-    ]
-    return Ranked(past.users.values, ranking.ids_of(found, past.books), fallback)
+    return ranking.by_vectors(past, vectors, SETTINGS, DEPTH)[0]
