@@ -9,6 +9,8 @@ import pyarrow as pa
 USER_ID = "user_id"
 BOOK_ID = "book_id"
 RATING = "rating"
+#: What a rating may be.
+RATINGS = (1, 2, 3, 4, 5)
 ARRIVED_AT = "arrived_at"
 SOURCE_ROW = "source_row"
 

@@ -80,9 +80,8 @@ def readers(
 ) -> NDArray[np.float32]:
     """Return the users' vectors (users, factors) that solve their own confidences against `books`.
 
-    Equation 4 of Hu, Koren, Volinsky 2008, by conjugate gradient from zero until float32 is exhausted, where the
-    alternating fit takes three steps; also the fold-in of a reader the fit has not seen. `profile_regularization`
-    is used.
+    Equation 4 of Hu, Koren, Volinsky 2008, by `_STEPS` steps of conjugate gradient from zero where the alternating fit
+    takes three; also the fold-in of a reader the fit has not seen. `profile_regularization` is used.
     """
     workers = threads or os.cpu_count() or 1
     with threadpool_limits(1, "blas"):  # also when it is made: implicit warns of a threaded BLAS

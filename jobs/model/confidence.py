@@ -16,11 +16,10 @@ from numpy.typing import NDArray
 from jobs.model import matrix
 from jobs.model.popularity import recency
 from jobs.model.settings import ModelSettings
-from schemas.tables import BOOK_ID, RATING, USER_ID
+from schemas.tables import BOOK_ID, RATING, RATINGS, USER_ID
 
 #: What is stored at least, so that no rated pair becomes an unread one by rounding.
 _LEAST = 1e-4
-_GREATEST_RATING = 5
 
 
 def training(
@@ -46,7 +45,7 @@ def profiles(
 
 def _by_rating(rows: pl.DataFrame, settings: ModelSettings) -> NDArray[np.float32]:
     neutral = settings.positive_from - 1
-    weights = np.ones(_GREATEST_RATING + 1, dtype=np.float32)
+    weights = np.ones(RATINGS[-1] + 1, dtype=np.float32)
     weights[neutral] = settings.neutral_weight
     weights[:neutral] = settings.low_weight
     found: NDArray[np.float32] = weights[rows[RATING].to_numpy()]

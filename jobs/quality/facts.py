@@ -11,10 +11,7 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 
-from schemas.tables import ARRIVED_AT, BOOK_ID, RATING, USER_ID
-
-#: Ratings that Goodbooks knows.
-RATINGS = (1, 2, 3, 4, 5)
+from schemas.tables import ARRIVED_AT, BOOK_ID, RATING, RATINGS, USER_ID
 
 #: Columns that facts are made of.
 COLUMNS = (USER_ID, BOOK_ID, RATING, ARRIVED_AT)

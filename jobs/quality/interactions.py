@@ -17,10 +17,10 @@ import pyarrow.compute as pc
 from jobs.quality import columns
 from jobs.quality.bounds import Bounds
 from jobs.quality.check import ALL_TRUE, Check, Suite, between, values_in
-from jobs.quality.facts import RATINGS, Facts
+from jobs.quality.facts import Facts
 from jobs.quality.words import number, percent
 from jobs.source import rejects
-from schemas.tables import ARRIVED_AT, BOOK_ID, INTERACTIONS, RATING, SOURCE_ROW, USER_ID
+from schemas.tables import ARRIVED_AT, BOOK_ID, INTERACTIONS, RATING, RATINGS, SOURCE_ROW, USER_ID
 
 #: A share of fewer ratings than these says nothing about their source.
 _LEAST_ROWS = 100

@@ -13,8 +13,9 @@ from matplotlib.patches import Patch
 
 from jobs.page import figure
 from jobs.page.figure import Plot
-from jobs.quality.facts import RATINGS, Facts
+from jobs.quality.facts import Facts
 from jobs.quality.words import number
+from schemas.tables import RATINGS
 
 _WIDTH = 340
 _NONE = "–"

@@ -28,6 +28,7 @@ from schemas.tables import (
     FILE,
     INTERACTIONS,
     RATING,
+    RATINGS,
     RAW,
     REASON,
     REJECTS,
@@ -59,7 +60,6 @@ _CELLS = (USER_ID, BOOK_ID, RATING)
 _IDS = (USER_ID, BOOK_ID)
 _STORED = {USER_ID: pl.Int32, BOOK_ID: pl.Int32, RATING: pl.Int8}
 _GREATEST_ID = 2**31 - 1
-_LOWEST_RATING, _GREATEST_RATING = 1, 5
 _WHOLE_NUMBER = r"^[+-]?\d+$"
 
 
@@ -78,7 +78,7 @@ def judge(
     rows = raw.with_columns(*numbers)
     is_good = rows.select(
         (
-            pl.col(RATING).is_between(_LOWEST_RATING, _GREATEST_RATING)
+            pl.col(RATING).is_between(RATINGS[0], RATINGS[-1])
             & pl.all_horizontal(pl.col(_IDS).is_between(1, _GREATEST_ID))
             & pl.col(BOOK_ID).is_in(known_books.implode())
             & (pl.col(ARRIVED_AT) < end)
@@ -170,7 +170,7 @@ def _with_reasons(raw: pl.DataFrame, numbers: pl.DataFrame, known_books: pl.Seri
             | raw[ARRIVED_AT].is_null()
             | raw[SOURCE_ROW].is_null(),
             NOT_AN_INTEGER: ~(whole[USER_ID] & whole[BOOK_ID] & whole[RATING]),
-            RATING_OUT_OF_RANGE: ~_between(number[RATING], _LOWEST_RATING, _GREATEST_RATING),
+            RATING_OUT_OF_RANGE: ~_between(number[RATING], RATINGS[0], RATINGS[-1]),
             ID_OUT_OF_RANGE: ~(
                 _between(number[USER_ID], 1, _GREATEST_ID)
                 & _between(number[BOOK_ID], 1, _GREATEST_ID)
