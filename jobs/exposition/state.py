@@ -5,17 +5,15 @@ or a restart of this process leave as they are; that a file which cannot be read
 that a release is read again only when its folder has changed.
 """
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 from typing import Any, TypeVar
 
 from jobs.release import history, journal
 from jobs.release.folder import Artifacts, ReleaseFolder, release_folders
-from jobs.runtime import attempt
 from jobs.runtime.errors import NightshelfError
+from jobs.runtime.files import read_json
 from schemas.manifest import partition_of
 
 T = TypeVar("T")
@@ -130,7 +128,7 @@ class Reader:
     def _attempts(self, unreadable: dict[str, int]) -> dict[tuple[str, str], dict[str, Any]]:
         found = {}
         for path in sorted(self._artifacts.attempts.glob("*.json")):
-            content = self._tried(unreadable, "attempts", lambda p=path: attempt.read(p))  # type: ignore[misc]
+            content = self._tried(unreadable, "attempts", lambda p=path: read_json(p))  # type: ignore[misc]
             if content:
                 command, _, dag = path.stem.partition("@")
                 found[command, dag] = content
@@ -148,21 +146,17 @@ def ended_at(record: dict[str, Any]) -> float:
 
 
 def _read_release(folder: ReleaseFolder) -> Release:
-    def content(path: Path) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(path.read_text("utf-8")) if path.is_file() else {}
-        return found
-
-    records = {path.stem: content(path) for path in sorted(folder.records.glob("*.json"))}
+    records = {path.stem: read_json(path) for path in sorted(folder.records.glob("*.json"))}
     validations = folder.validation("lists").parent.glob("*.json")
     return Release(
         release=folder.release,
         # What has no times was not written by a step.
         records={step: one for step, one in records.items() if "started_at" in one},
-        decision=content(folder.decision),
+        decision=read_json(folder.decision),
         checks={
             path.stem: {name: found[name] for name in ("status", "facts")}
             for path in sorted(validations)
-            if (found := content(path))
+            if (found := read_json(path))
         },
         metrics={
             model: {
@@ -170,7 +164,7 @@ def _read_release(folder: ReleaseFolder) -> Release:
                 for name, value in values.items()
                 if isinstance(value, dict) and {"value", "low", "high"} <= value.keys()
             }
-            for model, values in content(folder.evaluation).get("metrics", {}).items()
+            for model, values in read_json(folder.evaluation).get("metrics", {}).items()
         },
     )
 

@@ -6,7 +6,6 @@ and that the file never grows: it holds counts by exit code and the last times, 
 """
 
 import fcntl
-import json
 import re
 import sys
 import time
@@ -18,7 +17,7 @@ from typing import Any
 from jobs.release.folder import Artifacts
 from jobs.runtime import settings as runtime_settings
 from jobs.runtime.errors import NightshelfError, NothingToDo
-from jobs.runtime.files import write_json
+from jobs.runtime.files import read_json, write_json
 
 #: Commands that change something; those that only look are not attempts.
 KEPT = frozenset(
@@ -58,13 +57,9 @@ def kept(arguments: Sequence[str]) -> Iterator[None]:
             _written(path, _ended(begun, code))
 
 
-def read(path: Path) -> dict[str, Any]:
-    """Return what is kept of a command, {} where there is nothing. Raises ValueError when it is not JSON."""
-    try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    return content
+def command_of(arguments: Sequence[str]) -> str:
+    """Return the command in a command line, "" where there is none."""
+    return next((part for part in arguments if not part.startswith("-")), "")
 
 
 def dag_of(run_by: str) -> str:
@@ -74,7 +69,7 @@ def dag_of(run_by: str) -> str:
 
 
 def _path(arguments: Sequence[str]) -> Path | None:
-    command = next((part for part in arguments if not part.startswith("-")), "")
+    command = command_of(arguments)
     if command not in KEPT or "--help" in arguments or "-h" in arguments:
         return None
     try:
@@ -103,7 +98,7 @@ def _written(path: Path, news: dict[str, Any]) -> None:
             fcntl.flock(lock, fcntl.LOCK_EX)
             before: dict[str, Any] = {}
             with suppress(ValueError):
-                before = read(path)
+                before = read_json(path)
             ended = dict(before.get("ended", {}))
             if "exit_code" in news:
                 code = str(news["exit_code"])

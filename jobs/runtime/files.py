@@ -91,6 +91,15 @@ def write_json(target: Path, content: Any) -> None:
     write_text(target, json.dumps(content, indent=2, sort_keys=True, default=str) + "\n")
 
 
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the JSON object in a file, {} where there is no file. Raises ValueError when it is not JSON."""
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    return content
+
+
 def write_table(
     target: Path, table: pa.Table, schema: pa.Schema, ascending: tuple[str, ...] = ()
 ) -> None:

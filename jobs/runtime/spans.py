@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
+from jobs.runtime.attempt import command_of
 from jobs.runtime.errors import WrongUsage
 from schemas import tracing
 from schemas.environment import EnvironmentProblem
@@ -31,7 +32,7 @@ def traced(arguments: Sequence[str]) -> Iterator[None]:
         yield
         return
     _current.append(found)
-    name = next((part for part in arguments if not part.startswith("-")), "nightshelf")
+    name = command_of(arguments) or "nightshelf"
     carrier = {"traceparent": os.environ.get("TRACEPARENT", "")}
     try:
         with found.span(f"nightshelf {name}", carrier):
