@@ -12,7 +12,6 @@ import signal
 import sys
 import tempfile
 import time
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -27,7 +26,7 @@ from serving.app import application
 from serving.edge import Edge
 from serving.hotpath import request_id
 from serving.settings import Settings, from_environment
-from serving.tracing import LOG_FORMAT, Ids, Traced
+from serving.tracing import LOG_FORMAT, Ids, Traced, TracedEdge
 
 _FINISH_S = 6
 
@@ -67,27 +66,30 @@ class _Workers(Multiprocess):
 
 def server(settings: Settings) -> uvicorn.Server:
     """Return a server of one process that is not yet running."""
-    edge = Edge(settings)
-    return _Server(_config(settings, _observed(edge)), edge)
+    edge, app = _observed(settings)
+    return _Server(_config(settings, app), edge)
 
 
 def worker() -> ASGIApp:
     """Return the application of one of several workers; uvicorn calls this in the worker's process."""
-    edge = Edge(from_environment())
+    edge, app = _observed(from_environment())
 
     def going(_sig: int, _frame: FrameType | None) -> None:
         edge.stopping = True
 
     signal.signal(signal.SIGUSR1, going)
-    return _observed(edge)
+    return app
 
 
-def _observed(edge: Edge) -> ASGIApp:
-    """Return the application of an edge, with spans if they are wanted, and with ids in its log lines."""
+def _observed(settings: Settings) -> tuple[Edge, ASGIApp]:
+    """Return an edge and its application, with spans if they are wanted, and with ids in its log lines."""
     found = tracing.from_environment("nightshelf-edge", os.environ)
     _log_with_ids(found)
-    plain = application(edge)
-    return plain if found is None else Traced(plain, edge, found)
+    if found is None:
+        edge = Edge(settings)
+        return edge, application(edge)
+    edge = TracedEdge(settings, found)
+    return edge, Traced(application(edge), found)
 
 
 def _log_with_ids(found: Tracing | None) -> None:
@@ -101,7 +103,7 @@ def run_workers(settings: Settings) -> None:
     """Serve with several processes until told to stop."""
     config = _config(settings, "serving.server:worker", workers=settings.edge_workers)
     with tempfile.TemporaryDirectory(prefix="nightshelf-edge-") as folder:
-        os.environ["NIGHTSHELF_EDGE_WORKERS_FOLDER"] = str(Path(folder))
+        os.environ["NIGHTSHELF_EDGE_WORKERS_FOLDER"] = folder
         _Workers(config, [config.bind_socket()], settings.drain_s).run()
         if settings.edge_socket is not None:
             settings.edge_socket.unlink(missing_ok=True)

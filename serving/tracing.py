@@ -5,7 +5,7 @@ In: requests and look-ups. Out: a span for each, in the trace the client began; 
 """
 
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
 
@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from schemas.tracing import Tracing
 from serving.answers import Header
 from serving.edge import Edge
+from serving.settings import Settings
 
 #: The request in hand, for log lines.
 _SCOPE: ContextVar[Scope | None] = ContextVar("request", default=None)
@@ -23,14 +24,27 @@ LOG_FORMAT = (
 )
 
 
+class TracedEdge(Edge):
+    """An edge whose look-ups have spans."""
+
+    def __init__(self, settings: Settings, tracing: Tracing) -> None:
+        """Nothing is connected before `start`."""
+        super().__init__(settings)
+        self._tracing = tracing
+
+    async def value(self, prefix: str, buckets: int, entity: int) -> bytes | None:
+        """Return and raise what `Edge.value` does."""
+        with self._tracing.span("lookup", key=f"{prefix}{entity % buckets}"):
+            return await super().value(prefix, buckets, entity)
+
+
 class Traced:
     """ASGI: a span around each request."""
 
-    def __init__(self, app: ASGIApp, edge: Edge, tracing: Tracing) -> None:
-        """Look-ups of `edge` get spans of their own from now on."""
+    def __init__(self, app: ASGIApp, tracing: Tracing) -> None:
+        """`app` is the application of a `TracedEdge`, whose look-ups have spans inside this one."""
         self._app = app
         self._tracing = tracing
-        edge.value = self._looked_up(edge.value)  # type: ignore[method-assign, assignment]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request inside a span."""
@@ -55,15 +69,6 @@ class Traced:
                 await send(message)
 
             await self._app(scope, receive, answered)
-
-    def _looked_up(
-        self, value: Callable[[str, int, int], Coroutine[Any, Any, bytes | None]]
-    ) -> Callable[[str, int, int], Coroutine[Any, Any, bytes | None]]:
-        async def traced(prefix: str, buckets: int, entity: int) -> bytes | None:
-            with self._tracing.span("lookup", key=f"{prefix}{entity % buckets}"):
-                return await value(prefix, buckets, entity)
-
-        return traced
 
 
 def _tell(span: Any, headers: list[tuple[bytes, bytes]]) -> None:
