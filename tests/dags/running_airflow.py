@@ -21,6 +21,7 @@ from typing import Any
 from tests.conftest import free_ports
 from tests.dags import edge_replica
 from tests.dags.airflow_client import AirflowClient, until
+from tests.dags.commands import nightshelf
 from tests.dags.edge_replica import EdgeReplica
 from tests.dags.places import JOBS, ROOT
 
@@ -66,16 +67,9 @@ class Running:
         )
         return process.stdout
 
-    def nightshelf(self, *arguments: str) -> Any:
+    def nightshelf(self, *arguments: str) -> dict[str, Any]:
         """Run a command of the jobs as a person would and return its outcome."""
-        process = subprocess.run(
-            [str(JOBS / "bin" / "nightshelf"), *arguments],
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            text=True,
-            check=True,
-        )
-        return json.loads(process.stdout)
+        return nightshelf(self.environment, *arguments)
 
     def backfill(self, first: date, last: date, *, at_a_time: int, reprocess: str = "none") -> int:
         """Ask for a backfill of the days from `first` to `last` by REST; return the status of the answer."""

@@ -4,9 +4,7 @@ In: a folder of books, model settings, days. Out: runs of DAGs by Airflow's own 
 variables of a run are set for that run alone, and that a request for approval is answered by whom the test names.
 """
 
-import json
 import os
-import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,6 +18,7 @@ import pytest
 from schemas.environment import Node
 from tests.conftest import free_ports
 from tests.dags import edge_replica
+from tests.dags.commands import nightshelf
 from tests.dags.edge_replica import EdgeReplica
 from tests.dags.places import JOBS, ROOT
 
@@ -80,15 +79,7 @@ class Shelf:
 
     def nightshelf(self, *arguments: str) -> dict[str, Any]:
         """Run a command as a person would and return its outcome."""
-        process = subprocess.run(
-            [str(JOBS / "bin" / "nightshelf"), *arguments],
-            env={**os.environ, **self.environment},
-            stdout=subprocess.PIPE,
-            text=True,
-            check=True,
-        )
-        outcome: dict[str, Any] = json.loads(process.stdout.splitlines()[-1])
-        return outcome
+        return nightshelf({**os.environ, **self.environment}, *arguments)
 
     def page(self, release: str, name: str) -> str:
         """Return the text of a page of a release."""

@@ -7,7 +7,8 @@ import pytest
 from deploy.local import cluster
 from schemas.environment import Node
 from tests.conftest import free_ports
-from tests.monitoring.house import HOST, House
+from tests.monitoring.house import House
+from tests.monitoring.receiver import HOST
 
 _PARTS = (
     *("edge-a", "edge-b", "nginx", "tls", "batch", "redis-exporter", "nginx-exporter", "node"),

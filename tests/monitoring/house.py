@@ -1,22 +1,16 @@
 """The whole house on loopback: Redis Cluster, edge replicas, NGINX, exporters, a batch run, Prometheus, Alertmanager.
 
-Everything is the real program. Time is shrunk in one place: scrapes and evaluations come every two seconds, and what
-an alert waits for (`for`) is divided; thresholds and windows stay as they are.
+Everything is the real program; its times are shrunk in shrunk.py.
 """
 
-import http.server
 import json
 import os
-import re
 import signal
-import ssl
 import subprocess
 import sys
-import threading
-import time
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -25,86 +19,15 @@ from typing import Any
 import yaml
 
 from deploy.local import cluster
-from deploy.nginx import configuration
-from deploy.nginx.settings import NginxSettings
 from jobs import activate, publish
 from jobs.release.folder import Artifacts
 from jobs.runtime.settings import Settings
 from schemas.environment import Node
+from tests.monitoring import exporters, front, shrunk
+from tests.monitoring.asking import answers, get, until
+from tests.monitoring.receiver import HOST, Receiver
 from tests.monitoring.rules import MONITORING
 from tests.releases import write_release
-
-HOST = "127.0.0.1"
-DEADLINE_S = 120
-#: By what an alert's `for` is divided. A failover takes 3 s whatever the test: its alerts must keep their distance.
-_SHRUNK = {"store.yaml": 3}
-_SHRUNK_ELSE = 60
-_SECONDS = {"s": 1, "m": 60, "h": 3600}
-#: As Airflow 3 answers at /api/v2/monitor/health.
-_AIRFLOW = {"metadatabase": {"status": "healthy"}, "scheduler": {"status": "healthy"}}
-
-
-def until(condition: Callable[[], object], what: str, deadline_s: float = DEADLINE_S) -> None:
-    """Wait for a condition; fails after the deadline."""
-    deadline = time.monotonic() + deadline_s
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {deadline_s} s: {what}"
-        time.sleep(0.1)
-
-
-def get(url: str) -> bytes:
-    """Return what a URL answers."""
-    with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310  # loopback
-        return bytes(answer.read())
-
-
-def answers(url: str) -> bool:
-    """Say whether a URL answers with 200."""
-    try:
-        get(url)
-    except OSError:
-        return False
-    return True
-
-
-class Receiver:
-    """A web server that keeps what it is sent and answers as Airflow's health page."""
-
-    def __init__(self, port: int) -> None:
-        """Listen at once."""
-        self.received: list[dict[str, Any]] = []
-        received = self.received
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                assert self.headers["Authorization"] == "Bearer a-token"
-                received.extend(json.loads(body)["alerts"])
-                self._answer(b"")
-
-            def do_GET(self) -> None:
-                self._answer(json.dumps(_AIRFLOW).encode())
-
-            def _answer(self, body: bytes) -> None:
-                self.send_response(200)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_arguments: object) -> None:
-                pass
-
-        self._server = http.server.ThreadingHTTPServer((HOST, port), Handler)
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    def close(self) -> None:
-        """Listen no more."""
-        self._server.shutdown()
-        self._server.server_close()
-
-    def names(self, status: str = "firing") -> set[str]:
-        """Return the names of alerts that were received with a status."""
-        return {one["labels"]["alertname"] for one in self.received if one["status"] == status}
 
 
 @dataclass
@@ -125,6 +48,11 @@ class House:
     def url(self, name: str, path: str = "") -> str:
         """Return the address of a part."""
         return f"http://{HOST}:{self.ports[name]}{path}"
+
+    @property
+    def at(self) -> dict[str, str]:
+        """Host and port of every part."""
+        return {name: f"{HOST}:{port}" for name, port in self.ports.items()}
 
     def start(self, name: str, command: Sequence[str], **environment: str) -> None:
         """Start a process; its output goes to a log."""
@@ -243,61 +171,19 @@ class House:
         (self.folder / "token").write_text("a-token")
         self.start_edge("edge-a", workers=2)
         self.start_edge("edge-b")
-        replicas = ",".join(f"{HOST}:{self.ports[name]}" for name in ("edge-a", "edge-b"))
-        chosen = NginxSettings(
-            nginx_listen=f"{HOST}:{self.ports['nginx']}", nginx_replicas=replicas
-        )
-        configuration.write(self.folder / "nginx", chosen)
-        self.start("nginx", configuration.command(self.folder / "nginx"))
-        until(lambda: answers(self.url("nginx", "/healthz")), "NGINX answers")
-        self._start_tls()
-        at = {name: f"{HOST}:{port}" for name, port in self.ports.items()}
+        front.start_nginx(self)
+        front.start_tls(self)
         self.start(
             "batch",
-            [str(Path(sys.executable).with_name("nightshelf")), "metrics", "--listen", at["batch"]],
+            [
+                str(Path(sys.executable).with_name("nightshelf")),
+                "metrics",
+                "--listen",
+                self.at["batch"],
+            ],
             NIGHTSHELF_ARTIFACTS=str(self.settings.artifacts),
         )
-        self.start(
-            "redis-exporter",
-            ["prometheus-redis-exporter", "-web.listen-address", at["redis-exporter"]],
-        )
-        self.start(
-            "nginx-exporter",
-            ["prometheus-nginx-exporter", "-web.listen-address", at["nginx-exporter"],
-             "-nginx.scrape-uri", self.url("nginx", "/nginx-status")],
-        )  # fmt: skip
-        self.start("node", ["prometheus-node-exporter", f"--web.listen-address={at['node']}"])
-        # There is no database here: the exporter says so, and that is what is asked of it.
-        self.start(
-            "postgres",
-            ["prometheus-postgres-exporter", f"--web.listen-address={at['postgres']}"],
-            DATA_SOURCE_NAME=f"postgresql://nobody@{HOST}:1/none?sslmode=disable",
-        )
-        self.start(
-            "blackbox",
-            ["prometheus-blackbox-exporter", f"--web.listen-address={at['blackbox']}",
-             f"--config.file={MONITORING / 'blackbox.yaml'}"],
-        )  # fmt: skip
-
-    def _start_tls(self) -> None:
-        certificate, key = self.folder / "edge.crt", self.folder / "edge.key"
-        subprocess.run(
-            ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "90", "-subj",
-             "/CN=localhost", "-out", str(certificate), "-keyout", str(key)],
-            check=True, capture_output=True,
-        )  # fmt: skip
-        self.start(
-            "tls",
-            ["openssl", "s_server", "-accept", f"{HOST}:{self.ports['tls']}", "-cert", str(certificate),
-             "-key", str(key), "-www", "-quiet"],
-        )  # fmt: skip
-        until(self._shakes_hands, "TLS answers")
-
-    def _shakes_hands(self) -> bool:
-        try:
-            return bool(ssl.get_server_certificate((HOST, self.ports["tls"])))
-        except OSError:
-            return False
+        exporters.start_all(self)
 
     def start_monitoring(self) -> None:
         """Start Prometheus and Alertmanager with the project's configuration, times shrunk."""
@@ -307,13 +193,13 @@ class House:
         for name, target in self._targets().items():
             (folder / "targets" / f"{name}.yaml").write_text(yaml.safe_dump([target]))
         for path in (MONITORING / "rules").glob("*.yaml"):
-            (folder / "rules" / path.name).write_text(shrunk(path))
-        text = (MONITORING / "prometheus.yaml").read_text("utf-8")
-        text = re.sub(
-            r"(scrape_interval|evaluation_interval|scrape_timeout): \d+s", r"\1: 2s", text
+            (folder / "rules" / path.name).write_text(shrunk.rules(path))
+        (folder / "prometheus.yaml").write_text(shrunk.prometheus())
+        (folder / "alertmanager.yaml").write_text(
+            shrunk.alertmanager(
+                self.folder / "token", lambda name: self.url("receiver", f"/{name}")
+            )
         )
-        (folder / "prometheus.yaml").write_text(text)
-        (folder / "alertmanager.yaml").write_text(self._alertmanager())
         self.start(
             "alertmanager",
             ["prometheus-alertmanager", f"--config.file={folder / 'alertmanager.yaml'}",
@@ -330,7 +216,7 @@ class House:
         until(lambda: answers(self.url("alertmanager", "/-/ready")), "Alertmanager is ready")
 
     def _targets(self) -> dict[str, Any]:
-        at = {name: f"{HOST}:{port}" for name, port in self.ports.items()}
+        at = self.at
         redis = [f"{node.host}:{node.port}" for node in self.redis]
         return {
             "prometheus": {"targets": [at["prometheus"]]},
@@ -347,33 +233,3 @@ class House:
             },
             "certificate": {"targets": [at["tls"]], "labels": {"exporter": at["blackbox"]}},
         }
-
-    def _alertmanager(self) -> str:
-        """Return the project's routes and inhibitions with every receiver at this test's web server."""
-        content = yaml.safe_load((MONITORING / "alertmanager.yaml").read_text("utf-8"))
-        content["global"] = {}
-        content["templates"] = []
-        for route in (content["route"], *content["route"]["routes"]):
-            route.update(group_wait="0s", group_interval="1s")
-        for receiver in content["receivers"]:
-            name = receiver["name"]
-            receiver.clear()
-            receiver["name"] = name
-            if name == "dead-mans-switch":
-                continue
-            token = {"authorization": {"credentials_file": str(self.folder / "token")}}
-            url = self.url("receiver", f"/{name}")
-            receiver["webhook_configs"] = [{"url": url, "http_config": token}]
-        return str(yaml.safe_dump(content))
-
-
-def shrunk(path: Path) -> str:
-    """Return a file of rules that are evaluated each second and wait shorter."""
-    divisor = _SHRUNK.get(path.name, _SHRUNK_ELSE)
-
-    def shorter(match: re.Match[str]) -> str:
-        seconds = int(match[1]) * _SECONDS[match[2]]
-        return f"for: {max(1, seconds // divisor)}s"
-
-    text = re.sub(r"\bfor: (\d+)([smh])\b", shorter, path.read_text("utf-8"))
-    return re.sub(r"^(\s+)interval: \d+s", r"\1interval: 1s", text, flags=re.MULTILINE)

@@ -6,8 +6,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from monitoring.dashboards.boards import BOARDS
-from tests.monitoring import rules
-from tests.monitoring.house import House, get, until
+from tests.monitoring import exporters, rules
+from tests.monitoring.asking import get, until
+from tests.monitoring.house import House
 
 #: Alerts about the machine the test runs on (busy, full), the switch that is always on, the database that is not there.
 _AMBIENT = frozenset(
@@ -98,6 +99,12 @@ def quiet(house: House) -> House:
     return house
 
 
+def _told(house: House) -> list[dict[str, str]]:
+    """Return the labels of each alert that was received, whatever its status, but those about the machine."""
+    labels = (one["labels"] for one in house.receiver.received)
+    return [one for one in labels if one["alertname"] not in _AMBIENT]
+
+
 def _heard(house: House) -> set[str]:
     return house.receiver.names() - _AMBIENT
 
@@ -136,11 +143,7 @@ def test_a_killed_edge_replica_is_told_and_nothing_else(quiet: House) -> None:
     """TargetDown with the replica's address; over once it is back."""
     quiet.kill("edge-b")
     until(lambda: _heard(quiet), "something is received")
-    told = [
-        one["labels"]
-        for one in quiet.receiver.received
-        if one["labels"]["alertname"] not in _AMBIENT
-    ]
+    told = _told(quiet)
     assert {(one["alertname"], one["job"]) for one in told} == {("TargetDown", "edge")}
     assert {one["instance"] for one in told} == {quiet.url("edge-b").removeprefix("http://")}
     quiet.start_edge("edge-b")
@@ -153,15 +156,9 @@ def test_a_killed_exporter_is_told_and_nothing_else(quiet: House) -> None:
     """TargetDown for the host's exporter alone."""
     quiet.kill("node")
     until(lambda: _heard(quiet), "something is received")
-    told = [
-        one["labels"]
-        for one in quiet.receiver.received
-        if one["labels"]["alertname"] not in _AMBIENT
-    ]
+    told = _told(quiet)
     assert {(one["alertname"], one["job"]) for one in told} == {("TargetDown", "node")}
-    quiet.start(
-        "node", ["prometheus-node-exporter", f"--web.listen-address={quiet.url('node')[7:]}"]
-    )
+    exporters.start_node(quiet)
     until(lambda: "TargetDown" in quiet.receiver.names("resolved"), "its end is received")
 
 
@@ -172,11 +169,7 @@ def test_a_killed_redis_primary_is_told_as_a_failover_and_a_lost_node(quiet: Hou
     quiet.kill(f"redis-{port}")
     until(lambda: "RedisNodeDown" in _heard(quiet), "the lost node is received")
     assert _heard(quiet) == {"RedisFailedOver", "RedisNodeDown"}
-    lost = [
-        one["labels"]
-        for one in quiet.receiver.received
-        if one["labels"]["alertname"] == "RedisNodeDown"
-    ]
+    lost = [one for one in _told(quiet) if one["alertname"] == "RedisNodeDown"]
     assert {one["instance"] for one in lost} == {f"127.0.0.1:{port}"}
     assert json.loads(get(quiet.url("edge-a", "/readyz")))["status"] == "ready"
     quiet.start_redis(port)

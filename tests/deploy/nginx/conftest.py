@@ -26,8 +26,8 @@ from jobs.runtime.settings import Settings
 from schemas.environment import Node
 from tests.conftest import free_ports
 from tests.releases import write_release
+from tests.waiting import until
 
-START_DEADLINE_S = 30
 #: Replicas' max-age in these tests; stale-while-revalidate is as long again.
 MAX_AGE_S = 1
 
@@ -47,14 +47,6 @@ class Answer:
     def json(self) -> Any:
         """The body as JSON."""
         return json.loads(self.body)
-
-
-def until(condition: Callable[[], bool], what: str) -> None:
-    """Wait for a condition; fails after 30 s."""
-    deadline = time.monotonic() + START_DEADLINE_S
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {START_DEADLINE_S} s: {what}"
-        time.sleep(0.02)
 
 
 def _fetch(connection: http.client.HTTPConnection, path: str, method: str, headers: Any) -> Answer:

@@ -9,7 +9,8 @@ import redis
 
 from schemas import keys
 from schemas.environment import Node
-from tests.deploy.nginx.conftest import MAX_AGE_S, Edge, Front, running_edge, running_front, until
+from tests.deploy.nginx.conftest import MAX_AGE_S, Edge, Front, running_edge, running_front
+from tests.waiting import until
 
 StartFront = Callable[..., Front]
 

@@ -14,7 +14,8 @@ import pytest
 from deploy.nginx import configuration
 from deploy.nginx.settings import NginxSettings
 from schemas.environment import Node
-from tests.deploy.nginx.conftest import Edge, Front, load, running_edge, running_front, until
+from tests.deploy.nginx.conftest import Edge, Front, load, running_edge, running_front
+from tests.waiting import until
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,8 @@ import pytest
 
 from deploy.nginx import configuration, keys
 from deploy.nginx.keys import KeyProblem
-from tests.deploy.nginx.conftest import Front, load, until
+from tests.deploy.nginx.conftest import Front, load
+from tests.waiting import until
 
 StartFront = Callable[..., Front]
 

@@ -11,7 +11,8 @@ import pytest
 
 from deploy.nginx import configuration
 from tests.conftest import free_ports
-from tests.deploy.nginx.conftest import Front, until
+from tests.deploy.nginx.conftest import Front
+from tests.waiting import until
 
 StartFront = Callable[..., Front]
 

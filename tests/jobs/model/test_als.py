@@ -14,8 +14,8 @@ def test_readers_solve_their_own_equations() -> None:
     settings = replace(model_settings.load(None), factors=16)
     generator = np.random.default_rng(3)
     books = generator.standard_normal((200, 16)).astype(np.float32)
-    profiles = sp.random(50, 200, density=0.1, dtype=np.float32, rng=generator, format="csr")
-    profiles.data = profiles.data * np.float32(settings.profile_alpha)
+    shares = sp.random(50, 200, density=0.1, dtype=np.float32, rng=generator)
+    profiles = sp.csr_matrix(shares * np.float32(settings.profile_alpha))
     found = als.readers(profiles, books, settings, threads=1)
 
     y = books.astype(np.float64)

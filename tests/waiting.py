@@ -1,0 +1,14 @@
+"""Waiting for what other processes do."""
+
+import time
+from collections.abc import Callable
+
+_PAUSE_S = 0.02
+
+
+def until(condition: Callable[[], object], what: str, deadline_s: float = 30) -> None:
+    """Wait until a condition holds; fails after the deadline and says what did not happen."""
+    deadline = time.monotonic() + deadline_s
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {deadline_s} s: {what}"
+        time.sleep(_PAUSE_S)
