@@ -1,34 +1,47 @@
 """Rate limits, by address and by API key."""
 
+import socket
+import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import ExitStack
+from itertools import count, islice
 from pathlib import Path
 
-from deploy.nginx import configuration
-from tests.deploy.nginx.conftest import Front, nginx_settings
+from deploy.nginx import configuration, keys
+from deploy.nginx.settings import NginxSettings
+from tests.deploy.nginx.front import PATIENCE_S, Answer, Front
+from tests.waiting import until
 
 StartFront = Callable[..., Front]
 
-# Slow enough that a test refills nothing: a tenth of a request in a second would be too fast for 1 r/s as well, so
-# what is asserted is a range.
 _SLOW = {"nginx_rate_per_s": 1, "nginx_burst": 5, "nginx_cards_per_list": 3}
+#: Nobody is let through so often at one a second, unless each request took longer.
+_OFTEN = 1000
 
 
-def _answers(front: Front, path: str, times: int, **headers: str) -> Counter[int]:
-    return Counter(front.get(path, **headers).status for _ in range(times))
+def _until_refused(front: Front, path: str, **headers: str) -> tuple[int, Answer]:
+    """Ask until the answer is a 429; return how many were answered before and the refusal."""
+    for answered in range(_OFTEN):
+        answer = front.get(path, **headers)
+        if answer.status != 200:
+            assert answer.status == 429
+            return answered, answer
+    raise AssertionError(f"{_OFTEN} requests and no 429")
 
 
 def test_a_client_that_asks_too_often_is_told_to_wait(start_front: StartFront) -> None:
-    """The burst is answered at once, then come 429s as problems with Retry-After."""
+    """One and the burst of five are answered at once, and one more a second; then come 429s with Retry-After."""
     front = start_front(**_SLOW)
-    seen = _answers(front, "/v1/users/1/recommendations", 30)
-    # One and the burst of five, and at most what refills while thirty requests are made.
-    assert set(seen) == {200, 429}
-    assert 6 <= seen[200] <= 12
-    refused = next(a for a in iter(lambda: front.get("/v1/popular"), None) if a.status == 429)
+    began = time.monotonic()
+    answered, refused = _until_refused(front, "/v1/users/1/recommendations")
+    assert 6 <= answered <= 7 + time.monotonic() - began
     assert refused.headers["retry-after"] == "1"
     assert refused.headers["content-type"] == "application/problem+json"
     assert refused.json["title"] == "Too Many Requests"
+    until(
+        lambda: front.get("/v1/popular").status == 200, "after a while it is answered", PATIENCE_S
+    )
 
 
 def test_the_default_lets_a_page_and_its_cards_through(start_front: StartFront) -> None:
@@ -46,31 +59,56 @@ def test_the_default_lets_a_page_and_its_cards_through(start_front: StartFront) 
 def test_cards_have_a_limit_too(start_front: StartFront) -> None:
     """Three times that of lists here; the limit of lists is not used up by them."""
     front = start_front(**_SLOW)
-    seen = _answers(front, "/v1/books/1", 60)
-    assert set(seen) == {200, 429}
-    assert 16 <= seen[200] <= 34
+    began = time.monotonic()
+    answered, _ = _until_refused(front, "/v1/books/1")
+    assert 16 <= answered <= 17 + 3 * (time.monotonic() - began)
     assert front.get("/v1/users/1/recommendations").status == 200
 
 
 def test_clients_are_counted_by_address(start_front: StartFront) -> None:
     """One client's 429 is not another's; behind a trusted proxy the client is who the proxy says."""
     front = start_front(**_SLOW, nginx_trusted_proxies="127.0.0.1")
-    assert 429 in _answers(front, "/v1/popular", 20, X_Forwarded_For="198.51.100.1")
+    _until_refused(front, "/v1/popular", X_Forwarded_For="198.51.100.1")
     assert front.get("/v1/popular", X_Forwarded_For="198.51.100.2").status == 200
 
 
 def test_an_address_that_nobody_trusts_does_not_choose_who_it_is(start_front: StartFront) -> None:
     """Without trusted proxies a made-up X-Forwarded-For does not get round the limit."""
     front = start_front(**_SLOW)
-    seen = Counter(
-        front.get("/v1/popular", X_Forwarded_For=f"198.51.100.{n}").status for n in range(30)
+    names = (f"198.51.100.{number % 250}" for number in count())
+    assert 429 in (
+        front.get("/v1/popular", X_Forwarded_For=name).status for name in islice(names, _OFTEN)
     )
-    assert seen[429] > 0
+
+
+def test_a_key_has_a_limit_of_its_own(start_front: StartFront, tmp_path: Path) -> None:
+    """A caller with a key is counted by its name and not by its address."""
+    file = tmp_path / "keys.map"
+    one, other = keys.add(file, "one"), keys.add(file, "other")
+    front = start_front(
+        **_SLOW, nginx_api_keys_file=str(file), nginx_key_rate_per_s=1, nginx_key_burst=10
+    )
+    answered, _ = _until_refused(front, "/v1/popular", X_Api_Key=one)
+    assert answered >= 11
+    assert front.get("/v1/popular", X_Api_Key=other).status == 200
+    assert front.get("/v1/popular").status == 200
+
+
+def test_connections_are_limited_by_address(start_front: StartFront) -> None:
+    """Over the limit of requests under way at a time comes a 429; with one fewer all are answered."""
+    front = start_front(nginx_connections_per_client=2)
+    slow = b"GET /v1/popular HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n"
+    with ExitStack() as stack:
+        for _ in range(2):
+            held = stack.enter_context(socket.create_connection(("127.0.0.1", front.port)))
+            held.sendall(slow)
+        until(lambda: front.get("/v1/popular").status == 429, "the third is refused", PATIENCE_S)
+    until(lambda: front.get("/v1/popular").status == 200, "they are gone", PATIENCE_S)
 
 
 def test_the_defaults_are_ten_a_second_and_twenty_at_once(tmp_path: Path) -> None:
     """What the configuration says when nothing is set."""
-    text = configuration.configuration(type(nginx_settings("a:1", 1))(), tmp_path)
+    text = configuration.configuration(NginxSettings(), tmp_path)
     assert "zone=lists_by_address:10m rate=10r/s;" in text
     assert "limit_req zone=lists_by_address burst=20 nodelay;" in text
     assert "limit_req_status 429;" in text

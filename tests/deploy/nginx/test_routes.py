@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from deploy.nginx.configuration import PAGE_FILES, PROBLEMS
-from tests.deploy.nginx.conftest import Front
+from tests.deploy.nginx.front import Front
 
 StartFront = Callable[..., Front]
 

@@ -11,7 +11,7 @@ import pytest
 
 from deploy.nginx import configuration
 from tests.conftest import free_ports
-from tests.deploy.nginx.conftest import Front
+from tests.deploy.nginx.front import Front
 from tests.waiting import until
 
 StartFront = Callable[..., Front]
