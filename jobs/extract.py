@@ -3,7 +3,8 @@
 In: drops up to the partition, the catalogue, model settings (they enter the release id). Out: a release folder with
 `interactions.parquet`, `books.parquet`, `to_read.parquet`, `rejects.parquet` and `inputs.json`. Guarantees that
 every row of the drops is either in interactions or in rejects with its reason, that the newest row of a
-(user, book) pair wins, and that the folder appears whole or not at all.
+(user, book) pair wins, that the folder appears whole or not at all, and that a day which is stopped here has a page
+that says why.
 """
 
 import shutil
@@ -73,8 +74,35 @@ def run(
 
     Raises BrokenInput when input is missing or broken, or when more than `max_reject_share` of the rows, or of
     the newest day's rows, are bad (resolved repeats are not bad); NothingToDo when the partition has no drop of
-    its own.
+    its own. The page of a BrokenInput is written and stands in its `report`.
     """
+    try:
+        return _extracted(
+            source,
+            releases,
+            partition,
+            settings,
+            max_reject_share=max_reject_share,
+            run_by=run_by,
+            unchanged_ok=unchanged_ok,
+        )
+    except BrokenInput as problem:
+        from jobs import report_stop  # noqa: PLC0415  # a second of imports that good days need not pay
+
+        problem.report = report_stop.run(releases, source, partition, problem).report
+        raise
+
+
+def _extracted(
+    source: DropsFolder,
+    releases: Path,
+    partition: str,
+    settings: ModelSettings,
+    *,
+    max_reject_share: float,
+    run_by: str,
+    unchanged_ok: bool,
+) -> Outcome:
     found = drops.up_to(source, partition, unchanged_ok=unchanged_ok)
     inputs = _inputs(source, found)
     release = ReleaseFolder(releases / release_id(partition, inputs, settings))
@@ -133,7 +161,9 @@ def _fill(
     write_table(new.rejects, dropped.to_arrow(), REJECTS)
     _require_few_rejects(new, source, found, dropped, max_reject_share)
     if accepted.is_empty():
-        raise BrokenInput("no row was accepted", str(source.ratings), "look into the drops")
+        names = tuple(drop.name for drop in found)
+        kept = _kept(new, source)
+        raise rejects.TooManyRejects("no row was accepted", str(kept), "look into the drops", names)
     write_table(new.interactions, accepted.to_arrow(), INTERACTIONS, (ARRIVED_AT, SOURCE_ROW))
     return {
         "release": new.release,
@@ -180,18 +210,29 @@ def _require_few_rejects(
     """
     day = found[-1].day
     of_day = tuple(drop for drop in found if drop.day == day)
-    names = [drop.name for drop in of_day]
+    names = tuple(drop.name for drop in of_day)
     for what, files, rows in (
         ("", found, dropped),
         (f" of {day}", of_day, dropped.filter(pl.col(FILE).cast(pl.String).is_in(names))),
     ):
         count = sum(drop.rows for drop in files)
         if rejects.too_many(_by_reason(rows), count, max_share):
-            # The unfinished release folder goes away; its rejects stay where they can be read.
-            kept = source.root.parent / "rejected" / f"{new.release}.parquet"
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(new.rejects, kept)
-            raise rejects.refusal(_by_reason(rows), count, max_share, kept, what)
+            raise rejects.refusal(
+                _by_reason(rows),
+                count,
+                max_share,
+                _kept(new, source),
+                files=tuple(drop.name for drop in files),
+                of=what,
+            )
+
+
+def _kept(new: ReleaseFolder, source: DropsFolder) -> Path:
+    """Copy the rejects of an unfinished release, whose folder goes away, to where they can be read."""
+    kept = source.root.parent / "rejected" / f"{new.release}.parquet"
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(new.rejects, kept)
+    return kept
 
 
 def _by_reason(dropped: pl.DataFrame) -> dict[str, int]:

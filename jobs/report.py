@@ -4,6 +4,8 @@ In: the kept validation results of a release, its rejects, its judgement if ther
 the model is judged, `model.html` in the release's folder, `validation/<table>.html` for each judged table, and
 `index.html` beside the release folders. Guarantees pages that need nothing but themselves: no script, no font, no
 picture from anywhere; all text escaped; no link to a page that is not there.
+
+`write_index` is also called for days that were stopped before they had a release (`jobs.report_stop`).
 """
 
 from dataclasses import dataclass
@@ -14,9 +16,10 @@ from jobs import report_model
 from jobs.page.rendering import render
 from jobs.quality import page, plots
 from jobs.quality.facts import from_json
-from jobs.release.folder import ReleaseFolder, release_folders
+from jobs.release.folder import ReleaseFolder, release_folders, stop_folders
 from jobs.runtime.errors import BrokenInput
-from jobs.runtime.files import write_text
+from jobs.runtime.files import read_json, write_text
+from schemas.manifest import partition_of
 
 _TEMPLATES = Path(page.__file__).with_name("templates")
 
@@ -60,14 +63,14 @@ def run(folder: ReleaseFolder) -> Outcome:
         **page.head(folder, parts),
         **_comparison(parts),
         "sections": parts,
-        "rejected": page.rejected(folder),
+        "rejected": page.rejected(folder.rejects),
     }
     write_text(folder.data_page, render(_TEMPLATES, "report.html", context))
     for part in parts:
         if part.result is not None:
             alone = folder.validation(part.table).with_suffix(".html")
             write_text(alone, render(_TEMPLATES, "table.html", {**context, "section": part}))
-    index = _write_index(folder.root.parent)
+    index = write_index(folder.root.parent)
     model = str(folder.model_page) if context["model_has_page"] else None
     return Outcome(folder.release, context["overall"], str(folder.data_page), str(index), model)
 
@@ -88,12 +91,17 @@ def _comparison(parts: tuple[page.Section, ...]) -> dict[str, Any]:
     }
 
 
-def _write_index(releases: Path) -> Path:
-    """Write the page of all releases, the newest day first, and return its path."""
+def write_index(releases: Path) -> Path:
+    """Write the page of all releases and stopped days, the newest day first, and return its path."""
     newest_first = reversed(release_folders(releases))
     runs = [_line(one) for one in newest_first if one.data_page.is_file()]
+    stops = [
+        {"stop": one.stop, "partition": partition_of(one.stop), "problem": read_json(one.problem)}
+        for one in reversed(stop_folders(releases))
+        if one.data_page.is_file()
+    ]
     target = releases / "index.html"
-    write_text(target, render(_TEMPLATES, "index.html", {**_marks(), "runs": runs}))
+    write_text(target, render(_TEMPLATES, "index.html", {**_marks(), "runs": runs, "stops": stops}))
     return target
 
 
@@ -112,4 +120,8 @@ def _numbers_only(parts: tuple[page.Section, ...]) -> dict[str, tuple[str, str]]
 
 
 def _marks() -> dict[str, Any]:
-    return {"table_marks": page.TABLE_MARKS, "expectation_marks": page.EXPECTATION_MARKS}
+    return {
+        "table_marks": page.TABLE_MARKS,
+        "expectation_marks": page.EXPECTATION_MARKS,
+        "stop_mark": page.STOP_MARK,
+    }

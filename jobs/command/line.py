@@ -100,5 +100,6 @@ def _carry_out(arguments: list[str]) -> NoReturn:
 
 
 def _fail(error: NightshelfError) -> NoReturn:
-    emit({"error": error.what, "where": error.where, "do": error.do, "exit_code": error.exit_code})
+    told = {"error": error.what, "where": error.where, "do": error.do, "exit_code": error.exit_code}
+    emit(told if error.report is None else {**told, "report": error.report})
     sys.exit(error.exit_code)

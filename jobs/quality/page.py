@@ -7,6 +7,7 @@ shown as such and never as good.
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -29,6 +30,8 @@ TABLE_MARKS = {
     "changed": ("none", "Changed since"),
     "missing": ("none", "Not judged"),
 }
+#: Of a day that has no release.
+STOP_MARK = ("bad", "Stopped")
 EXPECTATION_MARKS = {
     "passed": ("good", "Met"),
     "failed": ("bad", "Not met"),
@@ -116,11 +119,16 @@ def numbers(
     return rows
 
 
-def rejected(folder: ReleaseFolder) -> list[dict[str, Any]]:
-    """Return the dropped rows by reason, most first: count, words, and up to five examples."""
-    if not folder.rejects.is_file():
+def rejected(path: Path, files: tuple[str, ...] | None = None) -> list[dict[str, Any]]:
+    """Return the dropped rows (REJECTS) by reason, most first: count, words, and up to five examples.
+
+    Of the drops in `files` only, if there are any names. Empty where there is no file at `path`.
+    """
+    if not path.is_file():
         return []
-    rows = pl.read_parquet(folder.rejects)
+    rows = pl.read_parquet(path)
+    if files is not None:
+        rows = rows.filter(pl.col(FILE).cast(pl.String).is_in(files))
     found = []
     for reason, count in (
         rows[REASON].value_counts(sort=True).sort("count", REASON, descending=[True, False]).rows()

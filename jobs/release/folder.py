@@ -6,6 +6,8 @@ In: the artifacts folder and a release id. Out: paths. Guarantees that no step s
     drops/catalogue/*.csv                   books, tags, book_tags, to_read as upstream ships them
     drops/source.json                       what the drops were made from
     releases/<release>/...                  one release, see `ReleaseFolder`
+    releases/stopped/<stop>/...             a day that was stopped before it had a release, see `StopFolder`
+    rejected/<release>.parquet              the rows for which such a day was stopped
     journal/NNNNNNNNNN.json                 every activation, rollback, refusal and quarantine
     attempts/<command>[@<dag>].json         how each command last began and ended (jobs/runtime/attempt.py)
 """
@@ -15,6 +17,8 @@ from pathlib import Path
 
 from jobs.runtime.errors import BrokenInput, WrongUsage
 from schemas.manifest import RELEASE_ID
+
+_STOPPED = "stopped"
 
 
 @dataclass(frozen=True)
@@ -131,6 +135,28 @@ class ReleaseFolder:
 
 
 @dataclass(frozen=True)
+class StopFolder:
+    """The files about a day that was stopped before it had a release."""
+
+    root: Path
+
+    @property
+    def stop(self) -> str:
+        """The id, shaped like that of a release: the same failure of the same day has the same one."""
+        return self.root.name
+
+    @property
+    def problem(self) -> Path:
+        """What was wrong, where, and what to do."""
+        return self.root / "problem.json"
+
+    @property
+    def data_page(self) -> Path:
+        """The same for people, with the rows that were left out."""
+        return self.root / "report.html"
+
+
+@dataclass(frozen=True)
 class Artifacts:
     """The whole artifacts folder."""
 
@@ -167,8 +193,22 @@ class Artifacts:
 
 def release_folders(releases: Path) -> list[ReleaseFolder]:
     """Return the folders of all releases in `releases`, in order of their ids; other names are passed over."""
-    named = (path for path in releases.iterdir() if RELEASE_ID.fullmatch(path.name))
-    return [ReleaseFolder(path) for path in sorted(named)]
+    return [ReleaseFolder(path) for path in _named_by_day(releases)]
+
+
+def stop_folder(releases: Path, stop: str) -> StopFolder:
+    """Return the folder of a stopped day, which need not exist, beside the release folders."""
+    return StopFolder(releases / _STOPPED / stop)
+
+
+def stop_folders(releases: Path) -> list[StopFolder]:
+    """Return the folders of all stopped days, in order of their ids."""
+    stopped = releases / _STOPPED
+    return [StopFolder(path) for path in _named_by_day(stopped)] if stopped.is_dir() else []
+
+
+def _named_by_day(parent: Path) -> list[Path]:
+    return sorted(path for path in parent.iterdir() if RELEASE_ID.fullmatch(path.name))
 
 
 def require(path: Path, step: str) -> Path:

@@ -7,9 +7,13 @@ gate said no, 4 the input is missing or broken, 99 nothing to do. Anything else 
 
 
 class NightshelfError(Exception):
-    """A failure told in three parts: `what` went wrong, `where`, and what to `do` next."""
+    """A failure told in three parts: `what` went wrong, `where`, and what to `do` next.
+
+    `report` is the path of a page for people about it, or None.
+    """
 
     exit_code = 1
+    report: str | None = None
 
     def __init__(self, what: str, where: str, do: str) -> None:
         """Keep the three parts and join them into the message."""

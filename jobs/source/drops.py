@@ -32,6 +32,22 @@ _LONGEST_LAG = timedelta(days=1)
 
 
 @dataclass(frozen=True)
+class Seen:
+    """What a file of a day's drop looks like from outside; `rows` is None and `columns` empty if it cannot be read."""
+
+    name: str
+    rows: int | None
+    columns: tuple[str, ...]
+
+    @property
+    def lacks(self) -> tuple[str, ...]:
+        """The needed columns that a readable file does not have."""
+        if self.rows is None:
+            return ()
+        return tuple(column for column in REQUIRED if column not in self.columns)
+
+
+@dataclass(frozen=True)
 class Drop:
     """One file of a day's drop; `name` is its path below the drops folder."""
 
@@ -85,6 +101,20 @@ def up_to(drops: DropsFolder, partition: str, *, unchanged_ok: bool) -> tuple[Dr
         if day <= partition
         for path in files[day]
     )
+
+
+def seen(drops: DropsFolder, partition: str) -> tuple[Seen, ...]:
+    """Return what lies in the partition's own drop, broken files too, by name."""
+    paths = sorted((drops.ratings / f"{_PREFIX}{partition}").glob("*.parquet"))
+    return tuple(_seen(path, str(path.relative_to(drops.root))) for path in paths)
+
+
+def _seen(path: Path, name: str) -> Seen:
+    try:
+        content = pq.read_metadata(path)
+    except (pa.ArrowException, OSError):
+        return Seen(name, None, ())
+    return Seen(name, int(content.num_rows), tuple(content.schema.to_arrow_schema().names))
 
 
 def batches(drop: Drop, files: pl.Enum) -> Iterator[pl.DataFrame]:

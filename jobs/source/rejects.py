@@ -63,6 +63,15 @@ _GREATEST_ID = 2**31 - 1
 _WHOLE_NUMBER = r"^[+-]?\d+$"
 
 
+class TooManyRejects(BrokenInput):
+    """Too many rows of `files` (names of drops) are bad; `where` is the parquet file that keeps them."""
+
+    def __init__(self, what: str, where: str, do: str, files: tuple[str, ...]) -> None:
+        """Keep the three parts and the files."""
+        super().__init__(what, where, do)
+        self.files = files
+
+
 def judge(
     raw: pl.DataFrame, known_books: pl.Series, end: datetime
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -124,18 +133,25 @@ def too_many(by_reason: dict[str, int], rows: int, max_share: float) -> bool:
 
 
 def refusal(
-    by_reason: dict[str, int], rows: int, max_share: float, rejects: Path, of: str = ""
-) -> BrokenInput:
+    by_reason: dict[str, int],
+    rows: int,
+    max_share: float,
+    rejects: Path,
+    *,
+    files: tuple[str, ...],
+    of: str = "",
+) -> TooManyRejects:
     """Return the error that tells which reasons made `too_many` true; `rejects` is where the rows are kept.
 
-    `of` says which rows were counted (` of 2026-11-23`), nothing for all.
+    `files` are the drops whose rows were counted, and `of` says which those are (` of 2026-11-23`), nothing for all.
     """
     bad = sorted(((by_reason.get(reason, 0), reason) for reason in BAD), reverse=True)
     told = ", ".join(f"{count} {reason}" for count, reason in bad if count)
-    return BrokenInput(
+    return TooManyRejects(
         f"{sum(count for count, _ in bad)} of {rows} rows{of} are bad ({told}); {max_share:.0%} are allowed",
         str(rejects),
         "mend the source, or raise NIGHTSHELF_MAX_REJECT_SHARE if these rows may be dropped",
+        files,
     )
 
 

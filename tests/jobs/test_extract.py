@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from jobs.model import settings as model_settings
-from jobs.release.folder import ReleaseFolder
+from jobs.release.folder import ReleaseFolder, release_folders
 from schemas import tables
 from tests import excerpts, small_disk
 from tests.jobs.command_line import run
@@ -37,7 +37,7 @@ def artifacts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def _releases(artifacts: Path) -> list[str]:
-    return sorted(path.name for path in (artifacts / "releases").glob("*"))
+    return [folder.release for folder in release_folders(artifacts / "releases")]
 
 
 def test_the_current_edition_goes_in_as_it_is(

@@ -268,10 +268,14 @@ def _crowded_index(folder: Path) -> Path:
         "model_has_page": True,
         "numbers": dict.fromkeys(("Ratings", "Users"), ("5,976,479", "+11.1 %")),
     }
-    marks = {"table_marks": page.TABLE_MARKS, "expectation_marks": page.EXPECTATION_MARKS}
+    marks = {"table_marks": page.TABLE_MARKS, "stop_mark": page.STOP_MARK}
+    told = "1,234,567 of 12,345,678 rows are bad (1,234,567 arrived_after_its_day); 5% are allowed"
+    stop = {"stop": "2026-03-02-0123abcd", "partition": "2026-03-02", "problem": {"what": told}}
     templates = Path(page.__file__).with_name("templates")
     path = folder / "crowded.html"
-    path.write_text(render(templates, "index.html", {**marks, "runs": [run]}), "utf-8")
+    path.write_text(
+        render(templates, "index.html", {**marks, "runs": [run], "stops": [stop]}), "utf-8"
+    )
     return path
 
 
