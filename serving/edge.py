@@ -97,7 +97,7 @@ class Edge:
         """
         key = f"{prefix}{entity % buckets}"
         found = await self.lookups.hget(key, str(entity))
-        if found is None and not await self.lookups.call(lambda cluster: cluster.exists(key)):
+        if found is None and not await self.lookups.call(key, lambda cluster: cluster.exists(key)):
             raise LookupFailed
         return found
 

@@ -43,8 +43,9 @@ EMPTY = View(None, None, None, 0.0)
 
 async def read_shelf(lookups: Lookups, namespace: str, release: str) -> Shelf | None:
     """Return a loaded release, or None when Redis does not hold it. Raises LookupFailed."""
-    raw = await lookups.call(lambda cluster: cluster.get(keys.meta(namespace, release)))
-    popular = await lookups.call(lambda cluster: cluster.hgetall(keys.popular(namespace, release)))
+    described, lists = keys.meta(namespace, release), keys.popular(namespace, release)
+    raw = await lookups.call(described, lambda cluster: cluster.get(described))
+    popular = await lookups.call(lists, lambda cluster: cluster.hgetall(lists))
     if raw is None or not popular:
         return None
     return Shelf(
@@ -59,10 +60,8 @@ async def read_shelf(lookups: Lookups, namespace: str, release: str) -> Shelf | 
 
 async def read_loaded(lookups: Lookups, namespace: str, release: str) -> Shelf | None:
     """Return a release that the catalog calls verified, or None. Raises LookupFailed."""
-    field = keys.release_field(release)
-    raw: bytes | None = await lookups.call(
-        lambda cluster: cluster.hget(keys.catalog(namespace), field)
-    )
+    catalog, field = keys.catalog(namespace), keys.release_field(release)
+    raw: bytes | None = await lookups.call(catalog, lambda cluster: cluster.hget(catalog, field))
     if raw is None or b'"verified"' not in raw:
         return None
     return await read_shelf(lookups, namespace, release)
@@ -70,11 +69,12 @@ async def read_loaded(lookups: Lookups, namespace: str, release: str) -> Shelf |
 
 async def read_pointer(lookups: Lookups, namespace: str) -> Pointer | None:
     """Return the live pointer, or None when there is none. Raises LookupFailed."""
+    catalog = keys.catalog(namespace)
 
     async def ask(cluster: RedisCluster) -> list[bytes | str | None]:
-        return list(await cluster.hmget(keys.catalog(namespace), list(keys.POINTER_FIELDS)))
+        return list(await cluster.hmget(catalog, list(keys.POINTER_FIELDS)))
 
-    return parse_pointer(await lookups.call(ask))
+    return parse_pointer(await lookups.call(catalog, ask))
 
 
 async def read_view(lookups: Lookups, namespace: str, before: View) -> View:
