@@ -67,6 +67,10 @@ check: .venvs/dev/.complete ## format, lint, types, layers
 bench: packages .venvs/dev/.complete ## measure everything that has a goal, as ratios in one run
 	.venvs/dev/bin/pytest -m bench -s --timeout 3600 tests/benchmarks
 
+.PHONY: backtest
+backtest: .venvs/dev/.complete ## the goals of the model: it and every baseline at six past days of GOODBOOKS_DIR
+	.venvs/dev/bin/python -m tests.benchmarks.goals
+
 .PHONY: lock
 lock: $(UV) lock-dags ## resolve pyproject.toml into deploy/requirements/*.txt (pinned, hashed)
 	$(COMPILE) --extra serving -o deploy/requirements/serving.txt

@@ -33,7 +33,8 @@ from jobs.runtime.progress import progress
 VALIDATION_SHARES = (0.45, 0.5, 0.55, 0.6, 0.65)
 #: Size of a paired difference that is found with 80 % probability at 95 % confidence, in standard errors.
 _DETECTABLE_ERRORS = 2.8
-_RANDOM_TRIALS = 20
+#: Share of the trials that are drawn at random, before the sampler learns and poor trials end early.
+_RANDOM_SHARE = 0.25
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Range:
 #: The settings that are tuned. Factors are a matter of cost as well and stay as they are.
 SPACE = {
     "alpha": Range(2, 200, log=True),
-    "regularization": Range(2, 500, log=True),
+    "regularization": Range(2, 2000, log=True),
     "neutral_weight": Range(0, 1),
     "low_weight": Range(0, 1),
     "confidence_half_life_share": Range(0.02, 1, log=True),
@@ -57,7 +58,7 @@ SPACE = {
     "profile_half_life_books": Range(1, 100, log=True),
     "popularity_half_life_share": Range(0.005, 0.2, log=True),
     "popularity_exponent": Range(0, 0.6),
-    "popularity_floor": Range(1e-4, 0.1, log=True),
+    "popularity_floor": Range(1e-4, 1, log=True),
 }
 
 
@@ -83,11 +84,14 @@ class Prepared:
     past: ranking.History
 
 
-def prepare(rows: Rows, positive_from: int, width: float) -> list[Prepared]:
+def prepare(
+    rows: Rows,
+    positive_from: int,
+    width: float,
+    shares: tuple[float, ...] = VALIDATION_SHARES,
+) -> list[Prepared]:
     """Return the validation slices of `width` of all rows each; slices with nothing to find are left out."""
-    cuts = slices.at_shares(
-        rows.interactions, rows.catalogue, VALIDATION_SHARES, width, positive_from
-    )
+    cuts = slices.at_shares(rows.interactions, rows.catalogue, shares, width, positive_from)
     return [
         Prepared(cut, ranking.history(cut.history, rows.catalogue))
         for cut in cuts
@@ -119,11 +123,12 @@ def search(
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     storage.parent.mkdir(parents=True, exist_ok=True)
+    at_random = max(1, round(trials * _RANDOM_SHARE))
     with warnings.catch_warnings():
         # Sampling settings together is "experimental" in Optuna: its interface may change with its version.
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         sampler = optuna.samplers.TPESampler(
-            seed=seed, n_startup_trials=_RANDOM_TRIALS, multivariate=True
+            seed=seed, n_startup_trials=at_random, multivariate=True
         )
     study = optuna.create_study(
         study_name=name,
@@ -131,7 +136,7 @@ def search(
         load_if_exists=True,
         direction="maximize",
         sampler=sampler,
-        pruner=optuna.pruners.MedianPruner(n_startup_trials=_RANDOM_TRIALS, n_warmup_steps=1),
+        pruner=optuna.pruners.MedianPruner(n_startup_trials=at_random, n_warmup_steps=1),
     )
     done = sum(trial.state.is_finished() for trial in study.trials)
 

@@ -13,6 +13,7 @@ from redis.cluster import ClusterNode, RedisCluster
 from jobs import activate, publish
 from jobs.release.folder import Artifacts
 from jobs.runtime.settings import Settings
+from schemas.environment import Node
 from tests.releases import write_release
 
 CATALOG = "shelf:catalog"
@@ -38,6 +39,15 @@ def configure(settings: Settings, name: str, value: str | int) -> None:
     for node in settings.redis:
         with redis.Redis(host=node.host, port=node.port) as client:
             client.config_set(name, value)
+
+
+def used_memory(nodes: tuple[Node, ...]) -> int:
+    """Return the bytes that all nodes say they use."""
+    total = 0
+    for node in nodes:
+        with redis.Redis(host=node.host, port=node.port) as client:
+            total += int(client.info("memory")["used_memory"])
+    return total
 
 
 def all_keys(settings: Settings) -> set[str]:

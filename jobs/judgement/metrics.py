@@ -2,7 +2,7 @@
 
 In: lists (n, depth) of book ids and the relevant pairs. Out: float64 arrays (n,). Guarantees full ranking:
 every book of the catalogue could take every place, nothing is sampled (Krichene and Rendle, KDD 2020). Checked against
-ir-measures in tests/jobs/judgement/test_metrics.py.
+ir-measures in tests/jobs/test_evaluate.py.
 """
 
 import numpy as np

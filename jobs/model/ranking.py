@@ -118,10 +118,11 @@ def _popular(past: History, half_life_share: float) -> NDArray[np.float64]:
 
 def _ranked(past: History, found: scoring.Best, popular: NDArray[np.float64], depth: int) -> Ranked:
     lists = ids_of(found, past.books)
-    return Ranked(past.users.values, lists, _everyone(popular, past, depth))
+    return Ranked(past.users.values, lists, everyone(popular, past, depth))
 
 
-def _everyone(popular: NDArray[np.float64], past: History, depth: int) -> NDArray[np.int32]:
+def everyone(popular: NDArray[np.float64], past: History, depth: int) -> NDArray[np.int32]:
+    """Return the `depth` books of the greatest `popular` (books,), `NO_BOOK` after the last."""
     places, _ = popularity.ranked(popular, np.arange(len(popular)), depth)
     fallback = np.full(depth, NO_BOOK, dtype=np.int32)
     fallback[: len(places)] = past.books.values[places]

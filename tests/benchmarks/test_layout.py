@@ -25,6 +25,7 @@ from redis.cluster import ClusterNode, RedisCluster
 from schemas import keys, values
 from schemas.environment import Node
 from tests.benchmarks.conftest import Report
+from tests.store import used_memory
 
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(1800)]
 
@@ -161,14 +162,6 @@ def _configure(nodes: tuple[Node, ...], settings: dict[str, Any]) -> None:
                 client.config_set(name, value)
 
 
-def _used(nodes: tuple[Node, ...]) -> int:
-    total = 0
-    for node in nodes:
-        with redis.Redis(host=node.host, port=node.port) as client:
-            total += int(client.info("memory")["used_memory"])
-    return total
-
-
 @pytest.mark.parametrize("scored", [False, True], ids=["ids", "with scores"])
 def test_layouts(
     nodes: tuple[Node, ...], lists: dict[int, List], report: Report, *, scored: bool
@@ -181,10 +174,10 @@ def test_layouts(
             stored = {user: encode(one) for user, one in lists.items()}
             limit = 2048 if layout.listpack else 64
             _configure(nodes, {"hash-max-ziplist-entries": 512, "hash-max-ziplist-value": limit})
-            before = _used(nodes)
+            before = used_memory(nodes)
             _write(cluster, layout, stored)
             found[layout.name] = {
-                "bytes": [(_used(nodes) - before) / USERS],
+                "bytes": [(used_memory(nodes) - before) / USERS],
                 "single": [],
                 "pipelined": [],
             }

@@ -20,7 +20,8 @@ from jobs.model.ranking import History
 from jobs.release.folder import Artifacts
 from tests.benchmarks.bare_als import bare_als
 from tests.benchmarks.conftest import Report
-from tests.benchmarks.goals import TEST_SHARES, prepared
+from tests.benchmarks.goals import TEST_SHARES
+from tests.benchmarks.tuning import prepared
 
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(3600)]
 
