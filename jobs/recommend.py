@@ -68,9 +68,9 @@ class _Catalogue:
     @property
     def rated(self) -> sp.csr_matrix:
         """Every rated pair, whatever the rating."""
-        ones = np.ones(len(self.users), dtype=np.float32)
         shape = (len(self.user_ids.values), len(self.book_ids.values))
-        return matrix.sparse(self.users, self.books, ones, shape)
+        pairs = matrix.pairs_of(self.users, self.books, shape)
+        return pairs.matrix(np.ones(len(self.users), dtype=np.float32))
 
 
 def run(folder: ReleaseFolder, run_by: str, threads: int | None = None) -> Outcome:
@@ -135,8 +135,8 @@ def _write_lists(
     found, sources = listed.found, np.where(listed.own, SOURCE_ALS, SOURCE_POPULARITY)
     table = pa.table(
         {
-            USER_ID: pa.array(catalogue.user_ids.values),
-            SOURCE: pa.array(sources.tolist()),
+            USER_ID: _array(catalogue.user_ids.values),
+            SOURCE: _array(sources),
             **_columns(found, catalogue.book_ids),
         }
     )
@@ -171,14 +171,14 @@ def _write_popularity(
         or np.count_nonzero(popular[np.asarray(positions)]) >= LEAST_BOOKS_OF_A_TAG
     }
     ids = catalogue.book_ids.values
-    table = pa.table(
+    table = pl.DataFrame(
         {
-            TAG: pa.array(list(lists)),
-            BOOK_IDS: pa.array([ids[places] for places, _ in lists.values()], pa.list_(pa.int32())),
-            SCORES: pa.array([scores for _, scores in lists.values()], pa.list_(pa.float32())),
+            TAG: list(lists),
+            BOOK_IDS: [ids[places] for places, _ in lists.values()],
+            SCORES: [scores for _, scores in lists.values()],
         }
     )
-    write_table(folder.popularity, table, POPULARITY)
+    write_table(folder.popularity, table.to_arrow(), POPULARITY)
     return len(lists)
 
 
@@ -196,7 +196,7 @@ def _write_similar(
     itself = sp.identity(len(known), dtype=np.float32, format="csr")
     found = scoring.best(units, units, itself, settings.similar_length, threads=threads)
     ids = matrix.Ids(catalogue.book_ids.values[known])
-    table = pa.table({BOOK_ID: pa.array(ids.values), **_columns(found, ids)})
+    table = pa.table({BOOK_ID: _array(ids.values), **_columns(found, ids)})
     write_table(folder.similar, table, SIMILAR)
     return len(known)
 
@@ -204,10 +204,15 @@ def _write_similar(
 def _columns(found: scoring.Best, book_ids: matrix.Ids) -> dict[str, pa.Array]:
     """Return the list columns of `found` without a Python object a list."""
     valid = np.arange(found.positions.shape[1]) < found.counts[:, None]
-    offsets = pa.array(np.concatenate([[0], np.cumsum(found.counts)]).astype(np.int32))
-    ids = pa.array(book_ids.values[found.positions[valid]])
-    scores = pa.array(found.scores[valid])
+    offsets = _array(np.concatenate([[0], np.cumsum(found.counts)]).astype(np.int32))
+    ids = _array(book_ids.values[found.positions[valid]])
+    scores = _array(found.scores[valid])
     return {
         BOOK_IDS: pa.ListArray.from_arrays(offsets, ids),
         SCORES: pa.ListArray.from_arrays(offsets, scores),
     }
+
+
+def _array(values: NDArray[np.generic]) -> pa.Array:
+    # By way of polars, as in jobs.train: without an import of pandas.
+    return pl.Series(values).to_arrow()

@@ -89,17 +89,21 @@ def fit(
     The books' vectors come from the alternating fit; the users' are solved once more, fully and from their own
     confidences (`jobs.model.confidence.profiles`), against the final vectors of the books.
     """
+    ratings = rows[RATING].to_numpy()
+    pairs = matrix.pairs_of(
+        users.positions(rows[USER_ID].to_numpy()),
+        books.positions(rows[BOOK_ID].to_numpy()),
+        (len(users.values), len(books.values)),
+    )
     fitted = als.fit(
-        confidence.training(rows, users, books, settings),
+        confidence.training(pairs, ratings, settings),
         settings,
         threads,
         show_progress=show_progress,
     )
-    profiles = confidence.profiles(rows, users, books, settings)
-    positives = int((rows[RATING] >= settings.positive_from).sum())
-    return als.Factors(
-        als.readers(profiles, fitted.books, settings, threads), fitted.books
-    ), positives
+    profiles = confidence.profiles(pairs, ratings, settings)
+    own = als.readers(profiles, fitted.books, settings, threads)
+    return als.Factors(own, fitted.books), int((ratings >= settings.positive_from).sum())
 
 
 @dataclass(frozen=True)
@@ -120,13 +124,16 @@ def read_factors(folder: ReleaseFolder) -> Stored:
 
 
 def _table(fitted: als.Factors, users: matrix.Ids, books: matrix.Ids) -> pa.Table:
-    width = fitted.books.shape[1]
-    vectors = np.concatenate([fitted.books, fitted.users]).ravel()
-    sides = [SIDE_BOOK] * len(books.values) + [SIDE_USER] * len(users.values)
+    vectors = np.concatenate([fitted.books, fitted.users])
+    # By way of polars: pyarrow imports pandas (0.5 s) when it is given an array of numpy.
     return pa.table(
         {
-            SIDE: pa.array(sides),
-            ENTITY_ID: pa.array(np.concatenate([books.values, users.values])),
-            VECTOR: pa.FixedSizeListArray.from_arrays(pa.array(vectors), width),
+            SIDE: pl.Series(
+                np.repeat([SIDE_BOOK, SIDE_USER], [len(books.values), len(users.values)])
+            ).to_arrow(),
+            ENTITY_ID: pl.Series(np.concatenate([books.values, users.values])).to_arrow(),
+            VECTOR: pa.FixedSizeListArray.from_arrays(
+                pl.Series(vectors.ravel()).to_arrow(), vectors.shape[1]
+            ),
         }
     )

@@ -12,6 +12,7 @@ import os
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.linalg
 import scipy.sparse as sp
 from implicit.cpu.als import AlternatingLeastSquares
 from numpy.typing import NDArray
@@ -20,9 +21,9 @@ from threadpoolctl import threadpool_limits
 from jobs.model.settings import ModelSettings
 from jobs.runtime.progress import progress
 
-#: Steps to a relative difference of 1e-5 from the exact solution (53,424 users, 128 factors, 6 million ratings):
-#: 3.7 s, one Cholesky factorisation a user takes 7.1 s. 10 steps leave 4e-2.
-_STEPS = 30
+#: Steps to a relative difference of 5e-7 from the exact solution on Goodbooks-10k (NDCG@10 0.08002 by both) and of 1e-6
+#: on 6 million synthetic ratings; without the preconditioner 30 steps leave 5e-5 and take three times as long.
+_STEPS = 8
 
 
 @dataclass(frozen=True)
@@ -80,14 +81,24 @@ def readers(
 ) -> NDArray[np.float32]:
     """Return the users' vectors (users, factors) that solve their own confidences against `books`.
 
-    Equation 4 of Hu, Koren, Volinsky 2008, by `_STEPS` steps of conjugate gradient from zero where the alternating fit
-    takes three; also the fold-in of a reader the fit has not seen. `profile_regularization` is used.
+    Equation 4 of Hu, Koren, Volinsky 2008, by `_STEPS` steps of conjugate gradient from zero; also the fold-in of a
+    reader the fit has not seen. `profile_regularization` is used.
+
+    All readers share Y'Y + lambda I = LL', so each is solved for L'x instead of x, where their own books alone make the
+    system differ from the identity: this is the preconditioner LL' (Saad, "Iterative Methods for Sparse Linear
+    Systems", 2003, section 9.2.1), in an implementation that knows of none. The regularization turns into
+    books that nobody has read.
     """
     workers = threads or os.cpu_count() or 1
+    regularization = settings.profile_regularization
     with threadpool_limits(1, "blas"):  # also when it is made: implicit warns of a threaded BLAS
+        unread = np.sqrt(regularization) * np.eye(books.shape[1])
+        all_books = np.concatenate([books, unread])
+        lower = np.linalg.cholesky(all_books.T @ all_books)
+        turned = scipy.linalg.solve_triangular(lower, all_books.T, lower=True)
         model = AlternatingLeastSquares(
             factors=books.shape[1],
-            regularization=settings.profile_regularization,
+            regularization=0.0,
             dtype=np.float32,
             use_native=True,
             use_cg=True,
@@ -95,5 +106,7 @@ def readers(
         )
         model.cg_steps = _STEPS
         found = np.zeros((profiles.shape[0], books.shape[1]), dtype=np.float32)
-        model.solver(profiles, found, books, model.regularization, num_threads=workers)
-    return found
+        directions = np.ascontiguousarray(turned.T, dtype=np.float32)
+        model.solver(profiles, found, directions, model.regularization, num_threads=workers)
+        back = scipy.linalg.solve_triangular(lower, np.eye(books.shape[1]), lower=True)
+        return found @ back.astype(np.float32)

@@ -110,7 +110,9 @@ def _profile(
     mine: pl.DataFrame, ids: matrix.Ids, settings: ModelSettings
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Return positions and confidences of a user's read books."""
-    one = confidence.profiles(mine, matrix.ids_of(mine[USER_ID].to_numpy()), ids, settings)
+    books = ids.positions(mine[BOOK_ID].to_numpy())
+    pairs = matrix.pairs_of(np.zeros_like(books), books, (1, len(ids.values)))
+    one = confidence.profiles(pairs, mine[RATING].to_numpy(), settings)
     return one.indices.astype(np.int64), one.data
 
 

@@ -1,7 +1,7 @@
-"""Users and books as positions, ratings as a sparse matrix.
+"""Users and books as positions, ratings as sparse matrices.
 
-In: ids and weights of accepted rows. Out: sorted id tables and a CSR matrix. Guarantees that positions follow
-ascending ids, so that "equal scores by book id" and "by position" mean the same.
+In: ids of accepted rows in order of arrival. Out: sorted id tables, and what CSR matrices of these rows share.
+Guarantees that positions follow ascending ids, so that "equal scores by book id" and "by position" mean the same.
 """
 
 from dataclasses import dataclass
@@ -39,17 +39,40 @@ class Ids:
 
 def ids_of(values: NDArray[np.int32]) -> Ids:
     """Return the table of the distinct ids in `values`."""
-    return Ids(np.unique(values).astype(np.int32))
+    if not len(values) or values.min() < 0 or values.max() > 4 * len(values):
+        return Ids(np.unique(values).astype(np.int32))
+    # 6 million ids in 0.03 s, np.unique takes 0.4 s.
+    return Ids(np.flatnonzero(np.bincount(values)).astype(np.int32))
 
 
-def sparse(
-    users: NDArray[np.int64],
-    books: NDArray[np.int64],
-    weights: NDArray[np.float32],
-    shape: tuple[int, int],
-) -> sp.csr_matrix:
-    """Return a float32 CSR matrix of shape (users, books) with sorted indices; pairs must not repeat."""
-    # implicit takes csr_matrix and rejects csr_array.
-    matrix = sp.csr_matrix((weights.astype(np.float32), (users, books)), shape=shape)
-    matrix.sort_indices()
-    return matrix
+@dataclass(frozen=True)
+class Pairs:
+    """Rated pairs by user, and of a user in order of arrival: what all CSR matrices over the same rows share.
+
+    `order` (pairs,) is each pair's row, `books` (pairs,) its book's position; the pairs of user u stand from
+    `starts[u]` up to `starts[u + 1]`. `shape` is (users, books).
+    """
+
+    order: NDArray[np.int32]
+    books: NDArray[np.int32]
+    starts: NDArray[np.int32]
+    shape: tuple[int, int]
+
+    def matrix(self, values: NDArray[np.float32]) -> sp.csr_matrix:
+        """Return the float32 matrix of `values` (pairs,) without zeros; a row's indices are in order of arrival."""
+        # implicit takes csr_matrix and rejects csr_array.
+        found = sp.csr_matrix((values, self.books, self.starts), shape=self.shape, dtype=np.float32)
+        if not values.all():
+            found = found.copy()  # what follows moves the indices, which other matrices share
+            found.eliminate_zeros()
+        return found
+
+
+def pairs_of(users: NDArray[np.int64], books: NDArray[np.int64], shape: tuple[int, int]) -> Pairs:
+    """Return the pairs of rows in order of arrival, given as positions (rows,); a pair must not repeat."""
+    rows = len(users)
+    # One entry a row, turned: scipy counts instead of sorting (6 million rows: 0.1 s, a stable argsort takes 0.6 s).
+    one_a_row = (np.ones(rows, dtype=np.int8), users.astype(np.int32), np.arange(rows + 1))
+    turned = sp.csr_matrix(one_a_row, shape=(rows, shape[0])).tocsc()
+    order = turned.indices
+    return Pairs(order, books.astype(np.int32)[order], turned.indptr, shape)

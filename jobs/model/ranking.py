@@ -6,6 +6,7 @@ not know gets the recent popularity list, as the edge would answer.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import polars as pl
@@ -23,13 +24,22 @@ from schemas.tables import BOOK_ID, RATING, USER_ID
 
 @dataclass(frozen=True)
 class History:
-    """Rows before a cut, in order of arrival, with users and books as positions; `books` is the whole catalogue."""
+    """Rows before a cut, in order of arrival, with users and books as positions; `books` is the whole catalogue.
+
+    `ratings` (rows,) are those of the rows, `pairs` their order by user.
+    """
 
     rows: pl.DataFrame
     users: matrix.Ids
     books: matrix.Ids
     book_positions: NDArray[np.int64]
-    rated: sp.csr_matrix
+    ratings: NDArray[np.int8]
+    pairs: matrix.Pairs
+
+    @cached_property
+    def rated(self) -> sp.csr_matrix:
+        """Every rated pair, whatever the rating."""
+        return self.pairs.matrix(np.ones(len(self.ratings), dtype=np.float32))
 
 
 def history(rows: pa.Table, catalogue: NDArray[np.int32]) -> History:
@@ -37,10 +47,9 @@ def history(rows: pa.Table, catalogue: NDArray[np.int32]) -> History:
     frame = pl.DataFrame(pl.from_arrow(rows))
     users, books = matrix.ids_of(frame[USER_ID].to_numpy()), matrix.Ids(catalogue)
     of_books = books.positions(frame[BOOK_ID].to_numpy())
-    ones = np.ones(frame.height, dtype=np.float32)
     shape = (len(users.values), len(books.values))
-    rated = matrix.sparse(users.positions(frame[USER_ID].to_numpy()), of_books, ones, shape)
-    return History(frame, users, books, of_books, rated)
+    pairs = matrix.pairs_of(users.positions(frame[USER_ID].to_numpy()), of_books, shape)
+    return History(frame, users, books, of_books, frame[RATING].to_numpy(), pairs)
 
 
 def by_model(past: History, settings: ModelSettings, depth: int) -> Ranked:

@@ -10,16 +10,17 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+import pyarrow.parquet as pq
 import pytest
 import scipy.sparse as sp
 from threadpoolctl import threadpool_limits
 
 from jobs import replay, synthesize
-from jobs.model import als, confidence, matrix, scoring
+from jobs.model import als, confidence, ranking, scoring
 from jobs.model import settings as model_settings
 from jobs.release.folder import Artifacts, ReleaseFolder
 from schemas.environment import Node
-from schemas.tables import BOOK_ID, USER_ID
+from schemas.tables import BOOK_ID
 from tests.benchmarks.bare_als import bare_als
 from tests.benchmarks.conftest import Report
 
@@ -89,10 +90,9 @@ def _timed(work: Callable[[], object]) -> float:
 
 
 def _confidence(folder: ReleaseFolder) -> sp.csr_matrix:
-    rows = pl.read_parquet(folder.interactions)
-    users = matrix.ids_of(rows[USER_ID].to_numpy())
-    books = matrix.Ids(pl.read_parquet(folder.books)[BOOK_ID].to_numpy())
-    return confidence.training(rows, users, books, SETTINGS)
+    books = pl.read_parquet(folder.books)[BOOK_ID].to_numpy()
+    past = ranking.history(pq.read_table(folder.interactions), books)
+    return confidence.training(past.pairs, past.ratings, SETTINGS)
 
 
 def _bare(confidence: sp.csr_matrix) -> None:

@@ -85,7 +85,7 @@ def _fitted(past: History, iterations: int, start: als.Factors | None = None) ->
         model = bare_als(replace(SETTINGS, iterations=iterations))
         if start is not None:
             model.user_factors, model.item_factors = start.users.copy(), start.books.copy()
-        training = confidence.training(past.rows, past.users, past.books, SETTINGS)
+        training = confidence.training(past.pairs, past.ratings, SETTINGS)
         model.fit(training, show_progress=False)
     return als.Factors(np.asarray(model.user_factors), np.asarray(model.item_factors))
 
@@ -98,6 +98,6 @@ def _aligned(before: matrix.Ids, fitted: als.Factors, now: matrix.Ids) -> als.Fa
 
 
 def _ranked(past: History, fitted: als.Factors) -> Ranked:
-    profiles = confidence.profiles(past.rows, past.users, past.books, SETTINGS)
+    profiles = confidence.profiles(past.pairs, past.ratings, SETTINGS)
     vectors = als.Factors(als.readers(profiles, fitted.books, SETTINGS), fitted.books)
     return ranking.by_vectors(past, vectors, SETTINGS, DEPTH)[0]

@@ -27,14 +27,14 @@ _BUCKETS = 12
 
 def vectors_of_the_fit(past: History, settings: ModelSettings) -> Ranked:
     """Return lists by the readers' vectors as the alternating fit leaves them."""
-    training = confidence.training(past.rows, past.users, past.books, settings)
+    training = confidence.training(past.pairs, past.ratings, settings)
     fitted = als.fit(training, settings, show_progress=False)
     return ranking.by_vectors(past, fitted, settings, DEPTH)[0]
 
 
 def _solved(past: History, books: NDArray[np.float32], settings: ModelSettings) -> Ranked:
     """Return lists by the readers' own vectors against given ones of the books."""
-    profiles = confidence.profiles(past.rows, past.users, past.books, settings)
+    profiles = confidence.profiles(past.pairs, past.ratings, settings)
     vectors = als.Factors(als.readers(profiles, books, settings), books)
     return ranking.by_vectors(past, vectors, settings, DEPTH)[0]
 
@@ -44,7 +44,7 @@ def frequency_scaled(past: History, settings: ModelSettings, exponent: float) ->
 
     Rendle et al., "Revisiting the Performance of iALS on Item Recommendation Benchmarks", RecSys 2022.
     """
-    matrix = confidence.training(past.rows, past.users, past.books, settings)
+    matrix = confidence.training(past.pairs, past.ratings, settings)
     turned = matrix.T.tocsr()
     with threadpool_limits(1, "blas"):
         model = AlternatingLeastSquares(factors=settings.factors, num_threads=1, random_state=0)
@@ -93,7 +93,7 @@ def with_wishes(
     )
     rows = past.users.positions(known[USER_ID].to_numpy())
     columns = past.books.positions(known[BOOK_ID].to_numpy())
-    training = confidence.training(past.rows, past.users, past.books, settings)
+    training = confidence.training(past.pairs, past.ratings, settings)
     unread = np.asarray(past.rated[rows, columns]).ravel() == 0
     added = sp.csr_matrix(
         (
@@ -111,9 +111,7 @@ def with_neighbours(past: History, settings: ModelSettings, share: float) -> Ran
     vectors, _ = fit(past.rows, past.users, past.books, settings)
     matrix = weighing.weights(past, settings.confidence_half_life_share, 0.3, 0.1)
     near = item_knn.neighbours(matrix, 100, 10.0, 0.5)
-    asked = confidence.profiles(
-        past.rows, past.users, past.books, replace(settings, profile_alpha=1.0)
-    )
+    asked = confidence.profiles(past.pairs, past.ratings, replace(settings, profile_alpha=1.0))
     factor = popularity.multiplier(
         popularity.weights(
             past.book_positions, len(past.books.values), settings.popularity_half_life_share

@@ -27,7 +27,7 @@ def plain_als(past: History, values: dict[str, float]) -> Ranked:
         low_weight=0.0,
         confidence_half_life_share=np.inf,
     )
-    matrix = confidence.training(past.rows, past.users, past.books, settings)
+    matrix = confidence.training(past.pairs, past.ratings, settings)
     fitted = als.fit(matrix, settings, show_progress=False)
 
     def scores(rows: slice) -> NDArray[np.float32]:

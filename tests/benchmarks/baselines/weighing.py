@@ -31,7 +31,7 @@ def weights(past: History, half_life_share: float, neutral: float, low: float) -
         low_weight=low,
         confidence_half_life_share=half_life_share,
     )
-    return confidence.training(past.rows, past.users, past.books, settings)
+    return confidence.training(past.pairs, past.ratings, settings)
 
 
 def profiles(past: History, half_life_books: float, neutral: float, low: float) -> sp.csr_matrix:
@@ -43,7 +43,7 @@ def profiles(past: History, half_life_books: float, neutral: float, low: float) 
         low_weight=low,
         profile_half_life_books=half_life_books,
     )
-    return confidence.profiles(past.rows, past.users, past.books, settings)
+    return confidence.profiles(past.pairs, past.ratings, settings)
 
 
 def multiplier(
