@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from schemas.environment import Node
-from tests.conftest import running_cluster
+from tests.conftest import free_ports, running_cluster
 from tests.deploy.nginx.front import Front, running_front
 from tests.deploy.nginx.replicas import Edge, running_edge
+from tests.deploy.nginx.tls import Secure, certified
 
 
 @pytest.fixture(scope="session")
@@ -44,3 +45,17 @@ def start_front(edge: Edge, tmp_path: Path) -> Iterator[Callable[..., Front]]:
             return stack.enter_context(running_front(folder, edge.addresses, **choices))
 
         yield do
+
+
+@pytest.fixture
+def secure(start_front: Callable[..., Front], tmp_path: Path) -> Secure:
+    """NGINX with a self-signed pair: (NGINX, its TLS port, the certificate)."""
+    certificate, key = certified(tmp_path)
+    port = free_ports(3)[2]
+    front = start_front(
+        nginx_tls_certificate=str(certificate),
+        nginx_tls_key=str(key),
+        nginx_tls_listen=f"127.0.0.1:{port}",
+        nginx_public_url=f"https://localhost:{port}",
+    )
+    return front, port, certificate

@@ -1,7 +1,7 @@
 """A real NGINX in a process of its own, and what it answers.
 
 In: settings of NGINX and addresses of replicas. Out: a running NGINX that ends with the block. Guarantees that limits
-are out of reach unless a test sets them.
+are out of reach unless a test sets them, and that every answer of the API is as its description says.
 """
 
 import http.client
@@ -18,9 +18,11 @@ from typing import Any
 from deploy.nginx import configuration
 from deploy.nginx.settings import NginxSettings
 from tests.conftest import free_ports
+from tests.deploy.nginx.described import undescribed
 from tests.waiting import until
 
 _PLENTY = 100_000
+_NO_CONTENT = 204
 #: Longer than a machine that does other things could make anything take.
 PATIENCE_S = 60
 
@@ -80,7 +82,11 @@ class Front:
         """Return the answer to a request whose path goes out as it is; header names have _ for -."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)
-        return fetch(connection, path, method, named)
+        answer = fetch(connection, path, method, named)
+        if method != "OPTIONS" or answer.status != _NO_CONTENT:  # a preflight is the browser's
+            told = undescribed(method, path, answer.status, answer.headers)
+            assert not told, told
+        return answer
 
     def raw(self, request: bytes, timeout_s: float = PATIENCE_S) -> bytes:
         """Send bytes and return everything that comes until NGINX closes."""

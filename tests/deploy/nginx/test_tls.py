@@ -4,56 +4,13 @@ import http.client
 import socket
 import ssl
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from deploy.nginx import configuration
-from tests.conftest import free_ports
-from tests.deploy.nginx.front import Front
+from tests.deploy.nginx.tls import Secure, certified, get
 from tests.waiting import until
-
-StartFront = Callable[..., Front]
-
-
-def _pair(folder: Path, common_name: str = "localhost") -> tuple[Path, Path]:
-    certificate, key = folder / "edge.pem", folder / "edge.key"
-    subprocess.run(
-        [
-            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"),
-            *("-nodes", "-days", "2", "-subj", f"/CN={common_name}"),
-            *("-addext", "subjectAltName=DNS:localhost"),
-            *("-keyout", str(key), "-out", str(certificate)),
-        ],
-        check=True,
-        capture_output=True,
-    )
-    return certificate, key
-
-
-@pytest.fixture
-def secure(start_front: StartFront, tmp_path: Path) -> tuple[Front, int, Path]:
-    """NGINX with a self-signed pair: (NGINX, its TLS port, the certificate)."""
-    certificate, key = _pair(tmp_path)
-    port = free_ports(3)[2]
-    front = start_front(
-        nginx_tls_certificate=str(certificate),
-        nginx_tls_key=str(key),
-        nginx_tls_listen=f"127.0.0.1:{port}",
-        nginx_public_url=f"https://localhost:{port}",
-    )
-    return front, port, certificate
-
-
-def _get(port: int, certificate: Path, path: str) -> http.client.HTTPResponse:
-    context = ssl.create_default_context(cafile=str(certificate))
-    connection = http.client.HTTPSConnection("localhost", port, context=context, timeout=10)
-    connection.request("GET", path, headers={"Connection": "close"})
-    answer = connection.getresponse()
-    answer.read()
-    connection.close()
-    return answer
 
 
 def _common_name(port: int) -> str:
@@ -75,16 +32,16 @@ def _common_name(port: int) -> str:
     ).stdout
 
 
-def test_answers_come_over_tls(secure: tuple[Front, int, Path]) -> None:
+def test_answers_come_over_tls(secure: Secure) -> None:
     """A verified connection gets the API and the page, and is told to stay with TLS."""
     _, port, certificate = secure
     for path in ("/v1/popular", "/"):
-        answer = _get(port, certificate, path)
+        answer = get(port, certificate, path)
         assert answer.status == 200
-        assert answer.headers["Strict-Transport-Security"] == "max-age=31536000; includeSubDomains"
+        assert answer.headers["strict-transport-security"] == "max-age=31536000; includeSubDomains"
 
 
-def test_plain_http_is_sent_to_tls(secure: tuple[Front, int, Path]) -> None:
+def test_plain_http_is_sent_to_tls(secure: Secure) -> None:
     """308 to the public address with path and arguments, whatever Host says; nothing is answered in plain."""
     front, port, _ = secure
     for path in ("/v1/popular?limit=3", "/", "/metrics"):
@@ -93,7 +50,7 @@ def test_plain_http_is_sent_to_tls(secure: tuple[Front, int, Path]) -> None:
         assert answer.headers["location"] == f"https://localhost:{port}{path}"
 
 
-def test_http_2(secure: tuple[Front, int, Path]) -> None:
+def test_http_2(secure: Secure) -> None:
     """Curl and NGINX agree on HTTP/2."""
     _, port, certificate = secure
     shown = subprocess.run(
@@ -120,7 +77,7 @@ def test_http_2(secure: tuple[Front, int, Path]) -> None:
 )
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
 def test_old_protocols_and_ciphers_are_refused(
-    secure: tuple[Front, int, Path],
+    secure: Secure,
     version: ssl.TLSVersion,
     ciphers: str | None,
     *,
@@ -141,7 +98,7 @@ def test_old_protocols_and_ciphers_are_refused(
             context.wrap_socket(connection, server_hostname="localhost")
 
 
-def test_plain_http_on_the_tls_port_is_a_problem(secure: tuple[Front, int, Path]) -> None:
+def test_plain_http_on_the_tls_port_is_a_problem(secure: Secure) -> None:
     """400 as problem+json, not a page of NGINX's."""
     _, port, _ = secure
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
@@ -152,12 +109,10 @@ def test_plain_http_on_the_tls_port_is_a_problem(secure: tuple[Front, int, Path]
     assert (answer.status, answer.headers["Content-Type"]) == (400, "application/problem+json")
 
 
-def test_a_renewed_certificate_is_taken_up_by_a_reload(
-    secure: tuple[Front, int, Path], tmp_path: Path
-) -> None:
+def test_a_renewed_certificate_is_taken_up_by_a_reload(secure: Secure, tmp_path: Path) -> None:
     """The same files with another certificate: after a reload new connections get it."""
     front, port, _ = secure
     assert "localhost" in _common_name(port)
-    _pair(tmp_path, "renewed")
+    certified(tmp_path, "renewed")
     configuration.reload(front.folder)
     until(lambda: "renewed" in _common_name(port), "the renewed certificate")
