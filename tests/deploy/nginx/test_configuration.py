@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from deploy.nginx import configuration, keys
 from deploy.nginx.settings import NginxSettings, from_environment
 from schemas.environment import EnvironmentProblem
+from tests.conftest import free_ports
 
 
 def _variants(folder: Path) -> dict[str, dict[str, Any]]:
@@ -49,7 +51,14 @@ _VARIANTS = ("defaults", "no cache", "any origin", "everything")
 @pytest.mark.parametrize("variant", _VARIANTS)
 def test_nginx_accepts_it(tmp_path: Path, variant: str) -> None:
     """`nginx -t` finds no error and has no warning."""
-    configuration.write(tmp_path / "prefix", NginxSettings(**_variants(tmp_path)[variant]))
+    # It also tries the addresses: those of the defaults may be in use.
+    plain, secure = free_ports(2)
+    settings = replace(
+        NginxSettings(**_variants(tmp_path)[variant]),
+        nginx_listen=f"127.0.0.1:{plain}",
+        nginx_tls_listen=f"127.0.0.1:{secure}",
+    )
+    configuration.write(tmp_path / "prefix", settings)
     result = subprocess.run(
         configuration.command(tmp_path / "prefix", "-q", "-t"),
         capture_output=True,
