@@ -19,13 +19,13 @@ KIND_SHORT_HISTORY = 1
 
 SCORE_BYTES = 2
 
-_GREATEST_SHORT = 0xFFFF
+GREATEST_SHORT = 0xFFFF
 _ID_CODES = {2: "H", 4: "I"}
 
 
 def id_bytes_for(greatest_id: int) -> int:
     """Return the width in bytes (2 or 4) in which every id up to `greatest_id` fits."""
-    return 2 if greatest_id <= _GREATEST_SHORT else 4
+    return 2 if greatest_id <= GREATEST_SHORT else 4
 
 
 @lru_cache(maxsize=512)
@@ -56,6 +56,23 @@ def length(value: bytes, id_bytes: int) -> int:
     if rest or count < 0:
         raise ValueError(f"{len(value)} bytes are no packed list with ids of {id_bytes} bytes")
     return count
+
+
+def unpack_bits(value: bytes, limit: int, id_bytes: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return (book ids, the bits of the scores) of the first `limit` books, fewer if the list is shorter.
+
+    Raises ValueError as `length` does.
+    """
+    count = length(value, id_bytes)
+    wanted = min(limit, count)
+    book_ids = _ids(wanted, id_bytes).unpack_from(value, 1)
+    return book_ids, _ids(wanted, SCORE_BYTES).unpack_from(value, 1 + count * id_bytes)
+
+
+def score_of(bits: int) -> float:
+    """Return the float16 with these 16 bits."""
+    score: float = _scores(1).unpack(bits.to_bytes(SCORE_BYTES, "little"))[0]
+    return score
 
 
 def unpack(
