@@ -79,7 +79,7 @@ def emit(outcome: Any) -> None:
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command, keep that it was attempted, and exit with its code."""
     given = sys.argv[1:] if arguments is None else arguments
-    with attempt.kept(given):
+    with spans.named_lines(), attempt.kept(given):
         _carry_out(given)
     raise AssertionError("unreachable: the command has exited")
 

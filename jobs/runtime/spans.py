@@ -5,9 +5,10 @@ the caller began goes on (`TRACEPARENT` in the environment), and that without th
 """
 
 import os
+import sys
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any
+from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stderr
+from typing import Any, TextIO, cast
 
 from jobs.runtime.attempt import command_of
 from jobs.runtime.errors import WrongUsage
@@ -17,6 +18,36 @@ from schemas.tracing import Tracing
 
 #: The tracing of the command in hand.
 _current: list[Tracing] = []
+
+
+class _Lines:
+    """Standard error with the trace's id before each line, once there is a trace."""
+
+    def __init__(self, out: TextIO) -> None:
+        self.trace_id = ""
+        self._out = out
+        self._begun = False
+
+    def write(self, text: str) -> int:
+        for line in text.splitlines(keepends=True):
+            if self.trace_id and not self._begun:
+                self._out.write(f"trace={self.trace_id} ")
+            self._out.write(line)
+            self._begun = not line.endswith("\n")
+        return len(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._out, name)
+
+
+@contextmanager
+def named_lines() -> Iterator[None]:
+    """Put the trace's id before each line on standard error while the command is traced; a terminal stays plain."""
+    if sys.stderr.isatty():
+        yield
+        return
+    with redirect_stderr(cast("TextIO", _Lines(sys.stderr))):
+        yield
 
 
 @contextmanager
@@ -36,6 +67,8 @@ def traced(arguments: Sequence[str]) -> Iterator[None]:
     carrier = {"traceparent": os.environ.get("TRACEPARENT", "")}
     try:
         with found.span(f"nightshelf {name}", carrier):
+            if isinstance(sys.stderr, _Lines):
+                sys.stderr.trace_id = found.trace_id()
             yield
     finally:
         _current.pop()

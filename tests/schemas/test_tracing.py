@@ -112,6 +112,25 @@ def test_a_step_is_a_span_of_its_command(collector: Collector, tmp_path: Path) -
     assert by_name["nightshelf train"].trace_id.hex() == _TRACE
 
 
+def test_each_line_of_a_traced_command_has_its_trace(collector: Collector, tmp_path: Path) -> None:
+    """What a command says on standard error, its error too, begins with the trace's id; without traces it does not."""
+    command = [str(Path(sys.executable).with_name("nightshelf")), "why", "--user", "1"]
+    plain = {**os.environ, "NIGHTSHELF_ARTIFACTS": str(tmp_path), "TRACEPARENT": _PARENT}
+    plain |= {"NIGHTSHELF_REDIS": "127.0.0.1:1"}
+    for environment, beginning in (
+        (plain | {"NIGHTSHELF_TRACES": collector.url}, f"trace={_TRACE} "),
+        (plain, "error: "),
+    ):
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode != 0
+        assert "error: " in done.stderr
+        assert all(line.startswith(beginning) for line in done.stderr.splitlines()[:1])
+        assert all(
+            line.startswith(beginning) or beginning == "error: "
+            for line in done.stderr.splitlines()
+        )
+
+
 def test_without_the_setting_nothing_of_it_is_loaded(tmp_path: Path) -> None:
     """Neither a command's steps nor the edge's modules load what sends spans."""
     program = (

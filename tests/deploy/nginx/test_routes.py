@@ -218,6 +218,24 @@ def test_the_log_stays_json_whatever_comes(front: Front) -> None:
     assert [line["user_agent"] for line in lines] == ['a "quoted\\ one', "plain", "(not ASCII)"]
 
 
+def test_a_log_line_has_the_clients_trace_or_one_of_its_own(front: Front) -> None:
+    """A well-formed traceparent is taken over; without one, or with a broken one, there is a trace all the same."""
+    trace = "0af7651916cd43dd8448eb211c80319c"
+    sent = {
+        "with-a-trace": f"00-{trace}-b7ad6b7169203331-01",
+        "with-a-broken-one": f"00-{trace}-01",
+        "with-no-trace": "",
+    }
+    for request_id, parent in sent.items():
+        headers = {"X-Request-Id": request_id} | ({"traceparent": parent} if parent else {})
+        front.get("/v1/popular", **headers)
+    found = {request_id: front.logged(request_id)["trace_id"] for request_id in sent}
+    assert found["with-a-trace"] == trace
+    for request_id in ("with-a-broken-one", "with-no-trace"):
+        assert re.fullmatch("[0-9a-f]{32}", found[request_id]), request_id
+    assert len(set(found.values())) == 3
+
+
 def test_nothing_of_a_request_reaches_a_replica_but_what_is_named(front: Front) -> None:
     """A replica is asked without the client's headers: no key, no cookie, no Host; checked in the configuration."""
     text = _text(front)
