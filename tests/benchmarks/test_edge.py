@@ -80,20 +80,25 @@ def measure(port: int, pid: int, script: Path) -> Run:
 
 
 @contextmanager
-def served(command: list[str], port: int, environment: dict[str, str]) -> Iterator[int]:
+def served(
+    command: list[str],
+    port: int,
+    environment: dict[str, str],
+    path: str = "/v1/users/1/recommendations",
+) -> Iterator[int]:
     """Run a server until the end of the block; gives its pid once it answers."""
     process = subprocess.Popen(command, env={**os.environ, **environment})
     try:
-        _wait(port)
+        _wait(port, path)
         yield process.pid
     finally:
         process.terminate()
         process.wait(timeout=15)
 
 
-def _wait(port: int) -> None:
+def _wait(port: int, path: str) -> None:
     deadline = time.monotonic() + 20
-    url = f"http://127.0.0.1:{port}/v1/users/1/recommendations"
+    url = f"http://127.0.0.1:{port}{path}"
     while subprocess.run(["curl", "-sf", "-o", "/dev/null", url], check=False).returncode:
         assert time.monotonic() < deadline, f"nothing answers at {url}"
         time.sleep(0.1)

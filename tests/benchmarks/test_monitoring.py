@@ -3,6 +3,7 @@
 import statistics
 import sys
 import time
+import timeit
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from jobs.runtime.settings import Settings
 from schemas.environment import Node
 from serving.metrics import Metrics
 from serving.shelf import EMPTY
+from serving.tracing import remember
 from tests.benchmarks.conftest import Report
 from tests.benchmarks.test_edge import SCRIPT, Run, measure, served
 from tests.conftest import free_ports
@@ -42,10 +44,27 @@ main()
 """
 
 
+#: Takes spans and throws them away.
+_COLLECTOR = """
+import http.server
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.do_GET()
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+    def log_message(self, *given):
+        pass
+http.server.ThreadingHTTPServer(("127.0.0.1", %d), Handler).serve_forever()
+"""
+
+
 def test_metrics_of_a_request(
     redis_nodes: tuple[Node, ...], tmp_path: Path, report: Report
 ) -> None:
-    """Requests per second and CPU a request with metrics, as ratios to the same replica without."""
+    """Requests per second and CPU a request with metrics, as ratios to the same replica without; and with traces on."""
     settings = Settings(artifacts=tmp_path, redis=redis_nodes)
     folder = write_release(tmp_path, "2026-01-01", users=USERS, length=10)
     publish.run(folder, settings)
@@ -53,20 +72,37 @@ def test_metrics_of_a_request(
     script = tmp_path / "load.lua"
     script.write_text(SCRIPT % USERS)
     edge = [str(Path(sys.executable).with_name("nightshelf-edge"))]
-    found: dict[str, list[Run]] = {"with": [], "without": []}
-    ports = dict(zip(found, free_ports(2), strict=True))
+    found: dict[str, list[Run]] = {"with": [], "without": [], "traced": []}
+    *edge_ports, collector = free_ports(4)
+    ports = dict(zip(found, edge_ports, strict=True))
     common = {"NIGHTSHELF_REDIS": ",".join(f"{node.host}:{node.port}" for node in redis_nodes)}
-    commands = {"with": edge, "without": [sys.executable, "-c", _WITHOUT]}
-    for _ in range(ROUNDS):
-        for name, runs in found.items():
-            environment = {**common, "NIGHTSHELF_EDGE_PORT": str(ports[name])}
-            with served(commands[name], ports[name], environment) as pid:
-                runs.append(measure(ports[name], pid, script))
+    commands = {"with": edge, "without": [sys.executable, "-c", _WITHOUT], "traced": edge}
+    own = {"traced": {"NIGHTSHELF_TRACES": f"http://127.0.0.1:{collector}/v1/traces"}}
+    with served([sys.executable, "-c", _COLLECTOR % collector], collector, {}, path="/"):
+        for _ in range(ROUNDS):
+            for name, runs in found.items():
+                environment = {
+                    **common, **own.get(name, {}), "NIGHTSHELF_EDGE_PORT": str(ports[name]),
+                }  # fmt: skip
+                with served(commands[name], ports[name], environment) as pid:
+                    runs.append(measure(ports[name], pid, script))
     rate = {name: statistics.median(run.rate for run in runs) for name, runs in found.items()}
     cpu = {name: statistics.median(run.cpu_us for run in runs) for name, runs in found.items()}
     report("edge: requests/s with metrics / without", rate["with"] / rate["without"], "ratio")
     report("edge: CPU a request with metrics / without", cpu["with"] / cpu["without"], "ratio")
     report("edge: CPU of metrics a request", cpu["with"] - cpu["without"], "microseconds")
+    report("edge: CPU a request, traces off", cpu["with"], "microseconds")
+    report("edge: CPU a request, each traced", cpu["traced"], "microseconds")
+    report("edge: CPU a request, each traced / off", cpu["traced"] / cpu["with"], "ratio")
+
+
+def test_traces_that_are_off(report: Report) -> None:
+    """All that is left of them on a request: that it is kept for the log lines that may come."""
+    scope = {
+        "headers": [(b"traceparent", b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")]
+    }
+    times = timeit.repeat(lambda: remember(scope), number=100_000, repeat=5)
+    report("edge: CPU a request of traces that are off", min(times) * 10, "microseconds")
 
 
 def test_series_of_a_replica(report: Report) -> None:
