@@ -30,8 +30,13 @@ help: ## list the commands
 demo: .venvs/local/.complete ## real recommendations over HTTP, from nothing, on this machine
 	.venvs/local/bin/python -m deploy.local.demo
 
+.PHONY: monitoring
+monitoring: .venvs/local/.complete ## start Prometheus, Alertmanager and exporters beside `make demo`
+	.venvs/local/bin/python -m deploy.local.monitoring up
+
 .PHONY: down
-down: ## stop what `make demo` started
+down: ## stop what `make demo` and `make monitoring` started
+	if [ -x .venvs/local/bin/python ]; then .venvs/local/bin/python -m deploy.local.monitoring down; fi
 	if [ -x .venvs/local/bin/python ]; then .venvs/local/bin/python -m deploy.local.stack down; fi
 
 .PHONY: reload

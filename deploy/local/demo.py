@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from deploy.local import cluster, stack
+from deploy.local.ports import PortTaken
 from deploy.local.settings import ROOT, LocalSettings, from_environment
-from deploy.local.stack import PortTaken
 from deploy.local.supervision import SupervisionProblem
 from schemas.environment import EnvironmentProblem
 
@@ -147,7 +147,8 @@ def _show(settings: LocalSettings, source: Path, outcome: Mapping[str, Any]) -> 
     if settings.has_nginx:
         print(f"\na page to look around: {base}/")
     print(f"\nedge      {base}/v1/popular?limit=10   {base}/openapi.json\nmetrics  ", end="")
-    print("".join(f" http://127.0.0.1:{port}/metrics" for port in settings.edge_ports))
+    asked = (*settings.edge_ports, settings.local_batch_port)
+    print("".join(f" http://127.0.0.1:{port}/metrics" for port in asked))
     print(f"redis     {stack.redis_addresses(settings)}")
 
 

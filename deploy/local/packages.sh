@@ -3,7 +3,7 @@
 # packages these are, and uses sudo only where it is not root.
 set -euo pipefail
 
-# program or file:package
+# program, file or pattern of files:package
 needed=(
     redis-server:redis-server
     redis-benchmark:redis-tools
@@ -20,6 +20,10 @@ needed=(
     prometheus-node-exporter:prometheus-node-exporter
     prometheus-blackbox-exporter:prometheus-blackbox-exporter
     prometheus-postgres-exporter:prometheus-postgres-exporter
+    prometheus-process-exporter:prometheus-process-exporter
+    collectd:collectd-core
+    "/usr/lib/*/libprotobuf-c.so.1:libprotobuf-c1" # collectd's answer to Prometheus needs these two
+    "/usr/lib/*/libmicrohttpd.so.12:libmicrohttpd12"
     curl:curl
     openssl:openssl
     "$@"
@@ -28,7 +32,7 @@ needed=(
 PATH=$PATH:/usr/sbin:/sbin
 missing=()
 for pair in "${needed[@]}"; do
-    command -v "${pair%%:*}" >/dev/null || [ -e "${pair%%:*}" ] || missing+=("${pair#*:}")
+    command -v "${pair%%:*}" >/dev/null || compgen -G "${pair%%:*}" >/dev/null || missing+=("${pair#*:}")
 done
 if [ ${#missing[@]} -eq 0 ]; then
     exit 0

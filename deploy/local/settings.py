@@ -28,6 +28,7 @@ class LocalSettings:
     local_redis_port: int = 7001
     local_redis_primaries: int = 3
     local_redis_replicas: int = 0
+    local_batch_port: int = 9108
     local_folder: Path = ROOT / ".run"
     local_nginx: bool = True
 

@@ -1,11 +1,11 @@
-"""The local stack: a Redis Cluster, edge replicas and, where it is installed, NGINX in front, on loopback.
+"""The local stack: a Redis Cluster, edge replicas, the batch's metrics and, where it is installed, NGINX in front.
 
 In: `python -m deploy.local.stack up|down|status|reload` and variables with the prefix `NIGHTSHELF_LOCAL_`. Out:
-running processes under one process manager. Guarantees that `up` returns when all of them answer, that a
+running processes on loopback under one process manager. Guarantees that `up` returns when all of them answer, that a
 second `up` changes nothing, and that `down` stops what `up` started and nothing else.
 """
 
-import socket
+import os
 import sys
 import time
 import urllib.error
@@ -14,7 +14,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from deploy.local import cluster, supervision
+from deploy.local import cluster, ports, supervision
+from deploy.local.ports import PortTaken
 from deploy.local.settings import HOST, ROOT, LocalSettings, from_environment
 from deploy.local.supervision import Program, SupervisionProblem
 from deploy.nginx import configuration as nginx
@@ -23,10 +24,6 @@ from schemas.environment import EnvironmentProblem
 
 _READY_DEADLINE_S = 30.0
 _HTTP_OK = 200
-
-
-class PortTaken(RuntimeError):
-    """Somebody else listens on a port of the stack; the message says which and how to choose others."""
 
 
 def redis_addresses(settings: LocalSettings) -> str:
@@ -63,6 +60,21 @@ def programs(settings: LocalSettings) -> list[Program]:
         )
         for port in settings.edge_ports
     ]
+    found.append(
+        Program(
+            "batch-metrics",
+            [
+                str(Path(sys.executable).with_name("nightshelf")),
+                *("metrics", "--listen", f"{HOST}:{settings.local_batch_port}"),
+            ],
+            {
+                "NIGHTSHELF_ARTIFACTS": os.environ.get(
+                    "NIGHTSHELF_ARTIFACTS", str(ROOT / "artifacts")
+                )
+            },
+            priority=20,
+        )
+    )
     if settings.has_nginx:
         command = nginx.command(settings.local_folder / "nginx")
         found.append(Program("nginx", command, priority=30))
@@ -75,7 +87,7 @@ def up_redis(settings: LocalSettings) -> None:
     Raises PortTaken, SupervisionProblem or deploy.local.cluster.ClusterProblem.
     """
     if not supervision.answers(settings.socket):
-        _require_free_ports(settings)
+        ports.require_free(_ports(settings))
         if settings.has_nginx:
             _configure_nginx(settings)
         supervision.start(programs(settings), settings.local_folder, settings.socket)
@@ -84,11 +96,12 @@ def up_redis(settings: LocalSettings) -> None:
 
 
 def up_edge(settings: LocalSettings) -> None:
-    """Start the edge replicas and NGINX; wait until each edge replica is ready to answer.
+    """Start the edge replicas, the batch's metrics and NGINX; wait until each edge replica is ready to answer.
 
     A replica is ready once a release is live. Raises SupervisionProblem when one is not within 30 s.
     """
     _run(settings, "edge-")
+    _run(settings, "batch-metrics")
     for port in settings.edge_ports:
         wait_until_ready(port)
     if settings.has_nginx:
@@ -144,34 +157,15 @@ def _ready(url: str) -> bool:
         return False
 
 
-def _require_free_ports(settings: LocalSettings) -> None:
-    wanted = {
+def _ports(settings: LocalSettings) -> dict[str, list[int]]:
+    return {
         "NIGHTSHELF_LOCAL_PORT": [settings.local_port],
         "NIGHTSHELF_LOCAL_EDGE_PORT": [p for p in settings.edge_ports if p != settings.local_port],
         "NIGHTSHELF_LOCAL_REDIS_PORT": [
             port + offset for port in settings.redis_ports for offset in (0, 10_000)
         ],
+        "NIGHTSHELF_LOCAL_BATCH_PORT": [settings.local_batch_port],
     }
-    chosen: set[int] = set()
-    for variable, ports in wanted.items():
-        for port in ports:
-            if port in chosen:
-                raise PortTaken(
-                    f"port {port} is wanted by two parts of the stack\n"
-                    f"  where: {variable} and another setting\n"
-                    f"  do: set {variable} so that the parts' ports do not overlap"
-                )
-            chosen.add(port)
-            with socket.socket() as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                try:
-                    probe.bind((HOST, port))
-                except OSError as error:
-                    raise PortTaken(
-                        f"port {port} is in use by another program\n"
-                        f"  where: {HOST}:{port}\n"
-                        f"  do: stop that program, or set {variable} to the first of other free ports"
-                    ) from error
 
 
 def main() -> None:

@@ -5,24 +5,34 @@ import os
 import socket
 import subprocess
 import sys
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests import excerpts
+from deploy.local.monitors import MonitoringSettings
+from tests import excerpts, waiting
 from tests.conftest import free_ports
 
-pytestmark = pytest.mark.timeout(280)
+_MONITORING_PORTS = (
+    "NIGHTSHELF_AIRFLOW_STATSD_PORT",
+    *(f"NIGHTSHELF_{field.name.upper()}" for field in fields(MonitoringSettings)),
+)
+
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture
 def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
     """Where this test's stack listens and keeps its files; what it started is stopped afterwards."""
-    ports = free_ports(6)
-    while ports[5] - ports[0] != 5:  # the stack takes ports in a row
-        ports = free_ports(len(ports) + 6)[-6:]
+    ports = free_ports(7)
+    while ports[6] - ports[0] != 6:  # the stack takes ports in a row
+        ports = free_ports(len(ports) + 7)[-7:]
+    others = [port for port in free_ports(len(ports) + 40) if port not in ports]
     found = {
         **os.environ,
         "GOODBOOKS_DIR": str(excerpts.write_current(tmp_path / "goodbooks")),
@@ -32,8 +42,11 @@ def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
         "NIGHTSHELF_LOCAL_EDGE_PORT": str(ports[1]),
         "NIGHTSHELF_LOCAL_REDIS_PORT": str(ports[3]),
         "NIGHTSHELF_LOCAL_REDIS_PRIMARIES": "3",
+        "NIGHTSHELF_LOCAL_BATCH_PORT": str(ports[6]),
+        **{name: str(port) for name, port in zip(_MONITORING_PORTS, others, strict=False)},
     }
     yield found
+    _python(found, "deploy.local.monitoring", "down")
     _python(found, "deploy.local.stack", "down")
 
 
@@ -65,6 +78,7 @@ def test_the_demo_serves_real_lists_and_finds_its_own_work_done(
     assert answer["release"] == outcome["release"]
     assert "user 58:" in first.stdout
     assert "unknown_user" in first.stdout
+    _see_its_monitoring(environment)
     again = _python(environment, "deploy.local.demo")
     assert again.returncode == 0, again.stderr[-3000:]
     repeated = json.loads(again.stdout.splitlines()[0])
@@ -76,6 +90,39 @@ def test_the_demo_serves_real_lists_and_finds_its_own_work_done(
     with socket.socket() as probe:
         port = int(environment["NIGHTSHELF_LOCAL_PORT"])
         assert probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def _see_its_monitoring(environment: dict[str, str]) -> None:
+    """`make monitoring`: Prometheus asks every part of the stack, a second time changes nothing, down ends it."""
+    started = _python(environment, "deploy.local.monitoring", "up")
+    assert started.returncode == 0, started.stderr[-3000:]
+    prometheus = f"http://127.0.0.1:{environment['NIGHTSHELF_LOCAL_PROMETHEUS_PORT']}"
+    assert prometheus in started.stdout
+    wanted = {
+        *("prometheus", "alertmanager", "edge", "batch", "nginx", "node", "processes", "statsd"),
+        "redis",
+    }
+
+    def unseen() -> set[str]:
+        found = _query(prometheus, "up == 1 unless on (job, instance) redis_up == 0")
+        return wanted - {series["metric"]["job"] for series in found}
+
+    waiting.until(lambda: not unseen(), "every part of the stack is asked", 120)
+    assert _query(prometheus, "nightshelf_batch_releases")[0]["value"][1] == "1"
+    waiting.until(
+        lambda: _query(prometheus, "nightshelf:data_age_seconds"), "rules are evaluated", 90
+    )
+    assert _python(environment, "deploy.local.monitoring", "up").returncode == 0
+    assert _python(environment, "deploy.local.monitoring", "down").returncode == 0
+    status = _python(environment, "deploy.local.monitoring", "status")
+    assert (status.returncode, "does not run" in status.stderr) == (1, True)
+
+
+def _query(prometheus: str, query: str) -> list[dict[str, Any]]:
+    url = f"{prometheus}/api/v1/query?{urllib.parse.urlencode({'query': query})}"
+    with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310  # loopback
+        found: list[dict[str, Any]] = json.load(answer)["data"]["result"]
+    return found
 
 
 def test_parts_that_would_share_a_port_are_named(environment: dict[str, str]) -> None:

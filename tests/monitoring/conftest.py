@@ -7,12 +7,14 @@ import pytest
 from deploy.local import cluster
 from schemas.environment import Node
 from tests.conftest import free_ports
+from tests.monitoring import exporters
 from tests.monitoring.house import House
 from tests.monitoring.receiver import HOST
 
 _PARTS = (
-    *("edge-a", "edge-b", "nginx", "tls", "batch", "redis-exporter", "nginx-exporter", "node"),
-    *("postgres", "blackbox", "receiver", "prometheus", "alertmanager"),
+    *("edge-a", "edge-b", "nginx", "tls", "batch", "postgres", "statsd"),
+    *(f"{part}-exporter" for part in exporters.PARTS),
+    *("receiver", "prometheus", "alertmanager"),
 )
 _REDIS_NODES = 6
 

@@ -1,40 +1,37 @@
-"""The exporters beside the house, as Debian packages them."""
+"""The exporters beside the house: those of `make monitoring`, and Postgres's."""
 
 from typing import TYPE_CHECKING
 
+from deploy.local import monitors
+from deploy.local.monitors import MonitoringSettings
 from tests.monitoring.receiver import HOST
-from tests.monitoring.rules import MONITORING
 
 if TYPE_CHECKING:
     from tests.monitoring.house import House
 
+#: The exporters' names here and there.
+PARTS = ("node", "redis", "nginx", "blackbox", "process", "statsd")
+
 
 def start_all(house: "House") -> None:
     """Start every exporter."""
-    at = house.at
-    house.start(
-        "redis-exporter",
-        ["prometheus-redis-exporter", "-web.listen-address", at["redis-exporter"]],
-    )
-    house.start(
-        "nginx-exporter",
-        ["prometheus-nginx-exporter", "-web.listen-address", at["nginx-exporter"],
-         "-nginx.scrape-uri", house.url("nginx", "/nginx-status")],
-    )  # fmt: skip
-    start_node(house)
+    for part in PARTS:
+        start(house, part)
     # There is no database here: the exporter says so, and that is what is asked of it.
     house.start(
         "postgres",
-        ["prometheus-postgres-exporter", f"--web.listen-address={at['postgres']}"],
+        ["prometheus-postgres-exporter", f"--web.listen-address={house.at['postgres']}"],
         DATA_SOURCE_NAME=f"postgresql://nobody@{HOST}:1/none?sslmode=disable",
     )
-    house.start(
-        "blackbox",
-        ["prometheus-blackbox-exporter", f"--web.listen-address={at['blackbox']}",
-         f"--config.file={MONITORING / 'blackbox.yaml'}"],
-    )  # fmt: skip
 
 
-def start_node(house: "House") -> None:
-    """Start the exporter of the host."""
-    house.start("node", ["prometheus-node-exporter", f"--web.listen-address={house.at['node']}"])
+def start(house: "House", part: str) -> None:
+    """Start one exporter."""
+    ports = {f"local_{one}_exporter_port": house.ports[f"{one}-exporter"] for one in PARTS}
+    commands = monitors.exporters(
+        MonitoringSettings(**ports),
+        house.folder,
+        house.url("nginx", "/nginx-status"),
+        house.ports["statsd"],
+    )
+    house.start(f"{part}-exporter", commands[f"{part}-exporter"])

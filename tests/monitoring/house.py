@@ -18,7 +18,8 @@ from typing import Any
 
 import yaml
 
-from deploy.local import cluster
+from deploy.local import cluster, monitors
+from deploy.local.monitors import MonitoringSettings
 from jobs import activate, publish
 from jobs.release.folder import Artifacts
 from jobs.runtime.settings import Settings
@@ -200,18 +201,13 @@ class House:
                 self.folder / "token", lambda name: self.url("receiver", f"/{name}")
             )
         )
-        self.start(
-            "alertmanager",
-            ["prometheus-alertmanager", f"--config.file={folder / 'alertmanager.yaml'}",
-             f"--web.listen-address={HOST}:{self.ports['alertmanager']}", "--cluster.listen-address=",
-             f"--storage.path={folder / 'alertmanager'}"],
-        )  # fmt: skip
-        self.start(
-            "prometheus",
-            ["prometheus", f"--config.file={folder / 'prometheus.yaml'}",
-             f"--web.listen-address={HOST}:{self.ports['prometheus']}",
-             f"--storage.tsdb.path={folder / 'data'}", "--rules.alert.resend-delay=1s"],
-        )  # fmt: skip
+        settings = MonitoringSettings(
+            local_prometheus_port=self.ports["prometheus"],
+            local_alertmanager_port=self.ports["alertmanager"],
+        )
+        for name, command in monitors.servers(settings, folder).items():
+            quick = ["--rules.alert.resend-delay=1s"] if name == "prometheus" else []
+            self.start(name, [*command, *quick])
         until(lambda: answers(self.url("prometheus", "/-/ready")), "Prometheus is ready")
         until(lambda: answers(self.url("alertmanager", "/-/ready")), "Alertmanager is ready")
 
@@ -224,12 +220,17 @@ class House:
             "edge": {"targets": [at["edge-a"], at["edge-b"]]},
             "batch": {"targets": [at["batch"]]},
             "nginx": {"targets": [at["nginx-exporter"]]},
-            "node": {"targets": [at["node"]]},
+            "node": {"targets": [at["node-exporter"]]},
+            "processes": {"targets": [at["process-exporter"]]},
+            "statsd": {"targets": [at["statsd-exporter"]]},
             "postgres": {"targets": [at["postgres"]]},
             "redis": {"targets": redis, "labels": {"exporter": at["redis-exporter"]}},
             "airflow": {
                 "targets": [self.url("receiver", "/api/v2/monitor/health")],
-                "labels": {"exporter": at["blackbox"]},
+                "labels": {"exporter": at["blackbox-exporter"]},
             },
-            "certificate": {"targets": [at["tls"]], "labels": {"exporter": at["blackbox"]}},
+            "certificate": {
+                "targets": [at["tls"]],
+                "labels": {"exporter": at["blackbox-exporter"]},
+            },
         }
