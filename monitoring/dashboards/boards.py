@@ -164,6 +164,25 @@ BATCH = Board(
             Panel("Live release: NDCG@10", {'nightshelf_batch_quality{role="live", model="als", metric="ndcg_at_10"}': "als"}),
             Panel("Releases on disk", {"nightshelf_batch_releases": "releases"}),
         ),
+        "Airflow": (
+            Panel(
+                "Heartbeats a minute",
+                {
+                    "rate(airflow_scheduler_heartbeat_total[5m]) * 60": "scheduler",
+                    "rate(airflow_dag_processor_heartbeat_total[5m]) * 60": "DAG processor",
+                },
+            ),
+            Panel("Tasks by end within the hour", {"sum by (dag, state) (increase(airflow_tasks_finished_total[1h]))": "{{dag}} {{state}}"}),
+            Panel(
+                "Slots of pools",
+                {
+                    "airflow_pool_running_slots": "{{pool}} running",
+                    "airflow_pool_queued_slots": "{{pool}} queued",
+                    "airflow_pool_open_slots": "{{pool}} open",
+                },
+            ),
+            Panel("DAGs, and files that cannot be imported", {"airflow_dags": "DAGs", "airflow_import_errors": "errors"}),
+        ),
     },
 )  # fmt: skip
 
@@ -234,6 +253,12 @@ INFRASTRUCTURE = Board(
             Panel("Memory", {"1 - node_memory_MemAvailable_bytes / node_memory_MemTotal_bytes": "{{instance}}"}, "percentunit"),
             Panel("Disks", {'1 - node_filesystem_avail_bytes{fstype!~"tmpfs|overlay|squashfs"} / node_filesystem_size_bytes': "{{instance}} {{mountpoint}}"}, "percentunit"),
             Panel("Network received", {'sum by (instance) (rate(node_network_receive_bytes_total{device!="lo"}[5m]))': "{{instance}}"}, "Bps"),
+        ),
+        "Containers and programs": (
+            Panel("CPU of programs", {"sum by (program, container) (rate(namedprocess_namegroup_cpu_seconds_total[5m]))": "{{program}} {{container}}"}, "percentunit", text="1 is one processor."),
+            Panel("Memory of programs", {'sum by (program, container) (namedprocess_namegroup_memory_bytes{memtype="resident"})': "{{program}} {{container}}"}, "bytes"),
+            Panel("Processes", {"sum by (program, container) (namedprocess_namegroup_num_procs)": "{{program}} {{container}}"}),
+            Panel("Running since", {"time() - min by (program, container) (namedprocess_namegroup_oldest_start_time_seconds)": "{{program}} {{container}}"}, "s"),
         ),
         "NGINX": (
             Panel("Requests", {"rate(nginx_http_requests_total[5m])": "{{instance}}"}, "reqps"),

@@ -46,6 +46,8 @@ class Running:
     folder: Path
     alertmanager: Alertmanager
     environment: dict[str, str]
+    #: Where it tells its metrics by StatsD.
+    statsd_port: int
     #: From nothing to visible DAGs.
     start_s: float = 0.0
 
@@ -129,7 +131,7 @@ def started(
     """Start everything on an empty shelf, and land drops of `days` by the DAG that does this."""
     artifacts, folder = scratch / "artifacts", scratch / "airflow"
     artifacts.mkdir()
-    airflow_port, edge_port = free_ports(2)
+    airflow_port, edge_port, statsd_port = free_ports(3)
     program = JOBS / "bin" / "nightshelf-edge"
     with (
         receiving_alerts() as alertmanager,
@@ -139,6 +141,7 @@ def started(
             **os.environ,
             "NIGHTSHELF_AIRFLOW_FOLDER": str(folder),
             "NIGHTSHELF_AIRFLOW_PORT": str(airflow_port),
+            "NIGHTSHELF_AIRFLOW_STATSD_PORT": str(statsd_port),
             "NIGHTSHELF_AIRFLOW_ENVIRONMENT": sys.prefix,
             "NIGHTSHELF_ARTIFACTS": str(artifacts),
             "NIGHTSHELF_REDIS": addresses,
@@ -149,7 +152,7 @@ def started(
             **(settings or {}),
         }
         client = AirflowClient(f"http://127.0.0.1:{airflow_port}", "")
-        found = Running(client, edge, artifacts, folder, alertmanager, environment)
+        found = Running(client, edge, artifacts, folder, alertmanager, environment, statsd_port)
         try:
             begun = time.monotonic()
             found.control("up")

@@ -1,29 +1,31 @@
 """A running house: what rules and dashboards ask for is emitted, and the right people hear of the right things."""
 
 import json
+import subprocess
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
-from monitoring.dashboards.boards import BOARDS
-from tests.monitoring import exporters, rules
+from tests.monitoring import asked, exporters
 from tests.monitoring.asking import get, until
 from tests.monitoring.house import House
 
-#: Alerts about the machine the test runs on (busy, full), the switch that is always on, the database that is not there.
+#: Alerts about the machine the test runs on (busy, full), the switch that is always on, and what is not there: the
+#: database and Airflow.
 _AMBIENT = frozenset(
     {
         *("DeadMansSwitch", "HostCpuHigh", "HostMemoryHigh", "HostDiskFull", "PostgresDown"),
+        "AirflowSilent",
         *("LatencyBurnFast", "LatencyBurnSlow", "ResponseTimeHigh"),
     }
 )
 
 QUERIES = [
-    pytest.param(query, id=f"{board.name}: {panel.title}: {legend}")
-    for board in BOARDS
-    for row in board.rows.values()
-    for panel in row
-    for query, legend in panel.queries.items()
+    pytest.param(query, id=name)
+    for name, query in asked.panels().items()
+    if not asked.is_airflows(query)
 ]
 
 
@@ -45,31 +47,11 @@ def visited(house: House) -> House:
     return house
 
 
-def _asked() -> dict[tuple[str, frozenset[str]], str]:
-    """Return every metric with the labels it is asked for, and where."""
-    found = {
-        asked: rule.name for rule in rules.rules() for asked in rules.asked_for(rule.expression)
-    }
-    for board in BOARDS:
-        for row in board.rows.values():
-            for panel in row:
-                for query in panel.queries:
-                    found |= dict.fromkeys(rules.asked_for(query), f"{board.name}: {panel.title}")
-    return found
-
-
 def test_every_metric_that_is_asked_for_is_emitted_with_its_labels(visited: House) -> None:
     """Each name in a rule or a panel is a series of a real process, and has the labels the query names."""
-    asked = _asked()
-    assert len({name for name, _ in asked}) > 60
-    missing = []
-    for (name, labels), place in asked.items():
-        if name == "ALERTS":
-            continue
-        series = visited.ask(f'{{__name__="{name}"}}')
-        having = [one for one in series if labels <= one["metric"].keys()]
-        if not having:
-            missing.append(f"{place}: {name} {sorted(labels)} ({len(series)} series)")
+    found = {key: place for key, place in asked.metrics().items() if not asked.is_airflows(key[0])}
+    assert len({name for name, _ in found}) > 60
+    missing = asked.missing(found, lambda name: visited.ask(f'{{__name__="{name}"}}'))
     assert not missing, "\n".join(missing)
 
 
@@ -84,6 +66,35 @@ def test_a_healthy_house_is_quiet(visited: House) -> None:
     firing = {one["metric"]["alertname"] for one in visited.ask('ALERTS{alertstate="firing"}')}
     assert firing - _AMBIENT == set()
     assert "DeadMansSwitch" in firing
+
+
+@pytest.fixture
+def contained(tmp_path: Path) -> Iterator[str]:
+    """A Redis server in a cgroup named as Docker names a container's; gives the container's id."""
+    container = "0123456789ab" + 52 * "c"
+    root = Path("/sys/fs/cgroup")
+    group = (root / "memory" if (root / "memory").is_dir() else root) / f"docker-{container}.scope"
+    try:
+        group.mkdir()
+    except OSError as error:
+        pytest.skip(f"cgroups cannot be made here: {error}")
+    command = ["redis-server", "--port", "0", "--unixsocket", str(tmp_path / "socket")]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        (group / "cgroup.procs").write_text(str(process.pid))
+        yield container
+        process.terminate()
+    group.rmdir()
+
+
+def test_a_program_in_a_container_has_its_id(visited: House, contained: str) -> None:
+    """It stands apart from the same program outside, with the first 12 digits of the container's id."""
+    series = (
+        f'namedprocess_namegroup_num_procs{{program="redis-server", container="{contained[:12]}"}}'
+    )
+    until(lambda: visited.ask(f"{series} == 1"), "the container is told of")
+    assert visited.ask(
+        'sum(namedprocess_namegroup_num_procs{program="redis-server", container=""}) >= 6'
+    )
 
 
 @pytest.fixture
@@ -154,11 +165,11 @@ def test_a_killed_edge_replica_is_told_and_nothing_else(quiet: House) -> None:
 @pytest.mark.slow
 def test_a_killed_exporter_is_told_and_nothing_else(quiet: House) -> None:
     """TargetDown for the host's exporter alone."""
-    quiet.kill("node")
+    quiet.kill("node-exporter")
     until(lambda: _heard(quiet), "something is received")
     told = _told(quiet)
     assert {(one["alertname"], one["job"]) for one in told} == {("TargetDown", "node")}
-    exporters.start_node(quiet)
+    exporters.start(quiet, "node")
     until(lambda: "TargetDown" in quiet.receiver.names("resolved"), "its end is received")
 
 
