@@ -47,10 +47,41 @@ def visited(house: House) -> House:
     return house
 
 
+@pytest.fixture
+def contained(tmp_path: Path) -> Iterator[str]:
+    """A Redis server in a cgroup named as Docker names a container's; gives the container's id."""
+    container = "0123456789ab" + 52 * "c"
+    root = Path("/sys/fs/cgroup")
+    group = (root / "memory" if (root / "memory").is_dir() else root) / f"docker-{container}.scope"
+    try:
+        group.mkdir()
+    except OSError as error:
+        pytest.skip(f"cgroups cannot be made here: {error}")
+    command = [
+        "redis-server",
+        "--port",
+        "0",
+        "--save",
+        "",
+        "--unixsocket",
+        str(tmp_path / "socket"),
+    ]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        (group / "cgroup.procs").write_text(str(process.pid))
+        yield container
+        process.terminate()
+    group.rmdir()
+
+
+@pytest.mark.usefixtures("contained")
 def test_every_metric_that_is_asked_for_is_emitted_with_its_labels(visited: House) -> None:
     """Each name in a rule or a panel is a series of a real process, and has the labels the query names."""
     found = {key: place for key, place in asked.metrics().items() if not asked.is_airflows(key[0])}
     assert len({name for name, _ in found}) > 60
+    until(
+        lambda: visited.ask('namedprocess_namegroup_num_procs{container!=""}'),
+        "a container is told of",
+    )
     missing = asked.missing(found, lambda name: visited.ask(f'{{__name__="{name}"}}'))
     assert not missing, "\n".join(missing)
 
@@ -66,24 +97,6 @@ def test_a_healthy_house_is_quiet(visited: House) -> None:
     firing = {one["metric"]["alertname"] for one in visited.ask('ALERTS{alertstate="firing"}')}
     assert firing - _AMBIENT == set()
     assert "DeadMansSwitch" in firing
-
-
-@pytest.fixture
-def contained(tmp_path: Path) -> Iterator[str]:
-    """A Redis server in a cgroup named as Docker names a container's; gives the container's id."""
-    container = "0123456789ab" + 52 * "c"
-    root = Path("/sys/fs/cgroup")
-    group = (root / "memory" if (root / "memory").is_dir() else root) / f"docker-{container}.scope"
-    try:
-        group.mkdir()
-    except OSError as error:
-        pytest.skip(f"cgroups cannot be made here: {error}")
-    command = ["redis-server", "--port", "0", "--unixsocket", str(tmp_path / "socket")]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
-        (group / "cgroup.procs").write_text(str(process.pid))
-        yield container
-        process.terminate()
-    group.rmdir()
 
 
 def test_a_program_in_a_container_has_its_id(visited: House, contained: str) -> None:
