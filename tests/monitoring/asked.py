@@ -1,4 +1,4 @@
-"""What rules and dashboards ask Prometheus for. Airflow's part of it is proven where Airflow runs, in tests/dags."""
+"""What rules and dashboards ask Prometheus for. Airflow's part of it needs a running Airflow."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
