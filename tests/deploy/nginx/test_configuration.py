@@ -1,5 +1,7 @@
 """The configuration: NGINX and a linter accept it whatever the settings, and no setting can break out of it."""
 
+import dataclasses
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -159,3 +161,12 @@ def test_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
     monkeypatch.setenv("NIGHTSHELF_NGINX_LISTEN", "nowhere")
     with pytest.raises(SystemExit, match="NIGHTSHELF_NGINX_LISTEN: 'nowhere' is not host:port"):
         configuration.main([str(tmp_path)])
+
+
+def test_the_readme_names_every_setting() -> None:
+    """A setting that is not in the table of README.md is one that nobody finds."""
+    text = Path(configuration.__file__).with_name("README.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`([A-Z_]+)`", text.partition("## Settings")[2]))
+    assert named - {"NIGHTSHELF_NGINX_"} == {
+        field.name.removeprefix("nginx_").upper() for field in dataclasses.fields(NginxSettings)
+    }

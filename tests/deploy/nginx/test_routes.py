@@ -29,6 +29,7 @@ _ROUTES = {
     "= /readyz": ("/readyz", 200, _JSON),
     "= /metrics": ("/metrics", 200, "text/plain; version=0.0.4; charset=utf-8"),
     "= /nginx-status": ("/nginx-status", 200, "text/plain"),
+    "= /v1": ("/v1", 404, _PROBLEM),
     "/": ("/index.php", 404, _PROBLEM),
     **{f"= /_problem/{status}": (f"/_problem/{status}", 404, _PROBLEM) for status in PROBLEMS},
 }
