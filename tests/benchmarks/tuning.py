@@ -83,14 +83,19 @@ def lines() -> dict[str, list[str]]:
     return kept
 
 
-def chosen() -> dict[str, dict[str, float]]:
-    """Return the settings of each ranking's best trial, to three digits; nothing for those without settings."""
+def chosen() -> tuple[dict[str, dict[str, float]], int]:
+    """Return the settings of each ranking's best trial, to three digits, and among how many trials each was best.
+
+    As many of each ranking's first trials count as the ranking with the fewest has.
+    """
     found: dict[str, dict[str, float]] = {name: {} for name, one in TUNED.items() if not one.space}
-    for name, trials in lines().items():
-        complete = [line.split(maxsplit=4) for line in trials if " COMPLETE " in line]
+    kept = lines()
+    each = min((len(trials) for trials in kept.values()), default=0)
+    for name, trials in kept.items():
+        complete = [line.split(maxsplit=4) for line in trials[:each] if " COMPLETE " in line]
         best = max(complete, key=lambda parts: float(parts[3]))
         found[name] = {key: float(f"{value:.3g}") for key, value in json.loads(best[4]).items()}
-    return found
+    return found, each
 
 
 def search(slices: list[tune.Prepared], name: str, trials: int, storage: Path) -> None:

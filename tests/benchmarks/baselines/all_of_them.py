@@ -19,11 +19,6 @@ _TIME = {
         "profile_half_life_books",
     )
 }
-_BLEND = {
-    name: SPACE[name]
-    for name in ("popularity_half_life_share", "popularity_exponent", "popularity_floor")
-}
-
 _POPULARITY = {"popularity_half_life_share": Range(0.001, 0.5, log=True)}
 _PLAIN_ALS = {"alpha": Range(1, 200, log=True), "regularization": Range(1, 500, log=True)}
 _REGULARIZATION = {"regularization": Range(1, 2000, log=True)}
@@ -47,7 +42,6 @@ def _popularity(past: History, values: dict[str, float]) -> Ranked:
     return ranking.by_popularity(past, half_life, DEPTH)
 
 
-#: "blended" also gets the factor of recent popularity that the model's scores get.
 BASELINES = {
     "random": Baseline(plain_als.random, {}),
     "all_time_popularity": Baseline(_popularity, {}),
@@ -57,6 +51,4 @@ BASELINES = {
     "plain_ease": Baseline(ease.ease, _REGULARIZATION),
     "item_knn_in_time": Baseline(item_knn.item_knn, {**_NEAREST, **_TIME}),
     "ease_in_time": Baseline(ease.ease, {**_REGULARIZATION, **_TIME}),
-    "item_knn_in_time_blended": Baseline(item_knn.item_knn, {**_NEAREST, **_TIME, **_BLEND}),
-    "ease_in_time_blended": Baseline(ease.ease, {**_REGULARIZATION, **_TIME, **_BLEND}),
 }
