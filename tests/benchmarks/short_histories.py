@@ -31,6 +31,8 @@ from tests.benchmarks.goals import TEST_SHARES
 from tests.benchmarks.tuning import JUDGEMENT, SETTINGS, prepared, source
 
 SHIPPED = "as shipped"
+#: Bands that reach further keep whole histories.
+_LONGEST = 1000
 
 
 def cut_short(cut: Slice, low: int, high: int, seed: int) -> Slice:
@@ -38,9 +40,11 @@ def cut_short(cut: Slice, low: int, high: int, seed: int) -> Slice:
 
     Readers with fewer ratings than drawn are left out, and so is what they read next.
     """
-    wanted = np.random.default_rng(seed).integers(low, min(high, 99) + 1, len(cut.case_ids))
-    wanted = np.where(low >= 100, cut.history_lengths, wanted)
-    kept = cut.history_lengths >= np.maximum(wanted, low)
+    if high > _LONGEST:  # the whole history
+        wanted = np.maximum(cut.history_lengths, low)
+    else:
+        wanted = np.random.default_rng(seed).integers(low, high + 1, len(cut.case_ids))
+    kept = cut.history_lengths >= wanted
     lengths = pl.DataFrame({USER_ID: cut.case_ids[kept], "wanted": wanted[kept]})
     rows = pl.DataFrame(pl.from_arrow(cut.history)).join(
         lengths, on=USER_ID, how="left", maintain_order="left"
