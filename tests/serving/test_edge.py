@@ -1,7 +1,13 @@
 """An edge replica as its clients see it."""
 
 import json
+import os
+import signal
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 import redis
@@ -10,9 +16,12 @@ from jobs import publish, rollback, steer
 from jobs.release.folder import Artifacts, ReleaseFolder
 from jobs.runtime.settings import Settings
 from schemas import keys
+from schemas.environment import Node
 from schemas.pointer import in_canary
+from tests import store
+from tests.conftest import running_cluster
 from tests.releases import list_of, scores_of, write_release
-from tests.serving.conftest import Replica, is_ready
+from tests.serving.conftest import Replica, is_ready, start_replica
 
 GoLive = Callable[..., ReleaseFolder]
 
@@ -259,3 +268,33 @@ def test_sigterm_ends_it_in_order(replica: Replica, go_live: GoLive) -> None:
     _ready(replica, go_live)
     replica.process.terminate()
     assert replica.process.wait(timeout=10) in {0, -15}
+
+
+def test_a_request_in_hand_is_finished_after_sigterm(tmp_path: Path) -> None:
+    """A look-up that frozen nodes hold up when SIGTERM comes is answered whole; the process ends within 10 s."""
+    with running_cluster(tmp_path / "redis") as nodes:
+        settings = Settings(artifacts=tmp_path / "artifacts", redis=nodes)
+        store.go_live(Artifacts(settings.artifacts), settings, "2026-01-01")
+        replica = start_replica(nodes, NIGHTSHELF_LOOKUP_DEADLINE_MS="3000", NIGHTSHELF_DRAIN_S="1")
+        with ThreadPoolExecutor() as pool, ExitStack() as thaw:
+            try:
+                replica.wait_for(is_ready)
+                for node in nodes:
+                    pid = _pid(node)
+                    os.kill(pid, signal.SIGSTOP)
+                    thaw.callback(os.kill, pid, signal.SIGCONT)
+                waiting = pool.submit(replica.get, "/v1/users/7/recommendations")
+                time.sleep(0.5)
+                replica.process.terminate()
+                asked = time.monotonic()
+                assert replica.process.wait(timeout=20) in {0, -signal.SIGTERM}
+                assert time.monotonic() - asked <= 10
+                answer = waiting.result()
+            finally:
+                replica.process.kill()
+    assert (answer.status, json.loads(answer.body)["reason"]) == (200, "store_unavailable")
+
+
+def _pid(node: Node) -> int:
+    with redis.Redis(host=node.host, port=node.port) as client:
+        return int(client.info("server")["process_id"])

@@ -1,9 +1,10 @@
-"""Slots that move between nodes while a replica answers."""
+"""A replica under load: slots move between nodes, minutes pass."""
 
 import http.client
 import json
 import subprocess
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ from tests.serving.conftest import Replica, is_ready, start_replica
 USERS = 5000
 #: Of a machine that does other things too, so that every answer that is no list is one for want of a slot.
 PATIENT_MS = "5000"
+LOAD_S = 600
 
 
 @contextmanager
@@ -121,3 +123,24 @@ def test_emptying_node_after_node_costs_no_answer(
 ) -> None:
     """The same while thousands of slots go round all nodes."""
     _costs_no_answer(before_its_own_cluster, 4000, [(0, 1), (1, 2), (2, 0), (1, 0)])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_memory_does_not_grow_over_ten_minutes_of_load(
+    before_its_own_cluster: tuple[Replica, tuple[Node, ...]],
+) -> None:
+    """After the first two minutes of ten, what a replica holds resident grows by 4 MiB at most."""
+    replica, _nodes = before_its_own_cluster
+    with asking(replica) as kinds:
+        time.sleep(LOAD_S / 5)
+        before = _resident_kib(replica)
+        time.sleep(LOAD_S * 4 / 5)
+        after = _resident_kib(replica)
+    assert set(kinds) == {"list"}, kinds.most_common(5)
+    assert after - before <= 4096, (before, after, kinds)
+
+
+def _resident_kib(replica: Replica) -> int:
+    status = Path(f"/proc/{replica.process.pid}/status").read_text("ascii")
+    return int(next(line for line in status.splitlines() if line.startswith("VmRSS:")).split()[1])
