@@ -53,12 +53,13 @@ _VARIANTS = ("defaults", "no cache", "any origin", "everything")
 @pytest.mark.parametrize("variant", _VARIANTS)
 def test_nginx_accepts_it(tmp_path: Path, variant: str) -> None:
     """`nginx -t` finds no error and has no warning."""
-    # It also tries the addresses: those of the defaults may be in use.
+    # It also tries the addresses, and makes the folder of the cache: those of the defaults are not this test's.
     plain, secure = free_ports(2)
     settings = replace(
         NginxSettings(**_variants(tmp_path)[variant]),
         nginx_listen=f"127.0.0.1:{plain}",
         nginx_tls_listen=f"127.0.0.1:{secure}",
+        nginx_cache_folder=str(tmp_path / "cache"),
     )
     configuration.write(tmp_path / "prefix", settings)
     result = subprocess.run(
