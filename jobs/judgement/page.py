@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from jobs.judgement.measured import HISTORY_BANDS, NEW_BOOKS, POPULARITY_BANDS
 from jobs.page import figure
 from jobs.page.figure import Plot
 from jobs.release.folder import ReleaseFolder, release_folders
@@ -109,10 +110,24 @@ def _less(metrics: dict[str, Any]) -> Table:
 
 def _bands(metrics: dict[str, Any]) -> tuple[Table, ...]:
     found = []
-    for group, key, title, head in (
-        ("by_history", "ndcg_at_10", "NDCG@10 by length of history", "Ratings before"),
-        ("by_popularity", "recall_at_20", "Recall@20 by popularity of the book", "Books"),
+    for group, order, key, title, head in (
+        (
+            "by_history",
+            HISTORY_BANDS,
+            "ndcg_at_10",
+            "NDCG@10 by length of history",
+            "Ratings before",
+        ),
+        (
+            "by_popularity",
+            (*POPULARITY_BANDS, NEW_BOOKS),
+            "recall_at_20",
+            "Recall@20 by popularity of the book",
+            "Books",
+        ),
     ):
+        # The file's keys are sorted as text.
+        bands = {name: metrics["als"][group][name] for name in order}
         rows = [
             (
                 name,
@@ -122,7 +137,7 @@ def _bands(metrics: dict[str, Any]) -> tuple[Table, ...]:
                     for values in metrics.values()
                 ),
             )
-            for name, band in metrics["als"][group].items()
+            for name, band in bands.items()
         ]
         columns = (head, "Cases", *(NAMES[name] for name in metrics))
         found.append(Table(title, columns, tuple(rows)))

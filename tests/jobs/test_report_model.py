@@ -74,6 +74,12 @@ def test_the_verdict_and_its_numbers_stand_on_the_page(
     assert "The books that are shown most" in text
 
 
+def test_bands_stand_in_their_order(releases: tuple[ReleaseFolder, ReleaseFolder]) -> None:
+    """Lengths of history ascend, books go from the most read to those nobody had rated."""
+    text = _text(releases[1])
+    assert re.search(r" 0 .* 1-4 .* 5-19 .* 20-99 .* 100\+ .* head .* middle .* tail .* new ", text)
+
+
 def test_the_first_release_stands_alone(releases: tuple[ReleaseFolder, ReleaseFolder]) -> None:
     """Without a reference there is nothing to compare with, and that is said."""
     text = _text(releases[0])
