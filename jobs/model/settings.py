@@ -1,7 +1,8 @@
 """Settings that change what a release holds, and therefore its id.
 
 In: a TOML file, by default the one beside this module. Out: a frozen `ModelSettings`. Guarantees that every
-setting is known and of the right type, and that nothing outside this class changes a list.
+setting is known, of the right type and one the model can be computed with, and that nothing outside this class changes
+a list.
 """
 
 import tomllib
@@ -11,6 +12,19 @@ from pathlib import Path
 from jobs.runtime.errors import BrokenInput, WrongUsage
 
 DEFAULTS = Path(__file__).with_name("settings.toml")
+#: Sizes, divisors, and what keeps a reader's equations solvable with fewer books than factors.
+_POSITIVE = frozenset(
+    {
+        "factors",
+        "iterations",
+        "confidence_half_life_share",
+        "profile_regularization",
+        "profile_half_life_books",
+        "popularity_half_life_share",
+        "list_length",
+        "similar_length",
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -39,8 +53,8 @@ class ModelSettings:
 def load(path: Path | None) -> ModelSettings:
     """Return the settings in `path`, or the defaults for None.
 
-    Raises BrokenInput when the file cannot be read as TOML, WrongUsage when a setting is missing, unknown
-    or of the wrong type.
+    Raises BrokenInput when the file cannot be read as TOML, WrongUsage when a setting is missing, unknown,
+    of the wrong type, or 0 where the model cannot be computed with 0.
     """
     path = path or DEFAULTS
     try:
@@ -60,4 +74,6 @@ def from_mapping(content: dict[str, object], where: str) -> ModelSettings:
         accepted = (int, float) if kinds[name] is float else (int,)
         if isinstance(value, bool) or not isinstance(value, accepted):
             raise WrongUsage(f"{name} = {value!r} is not a number", where, "correct the value")
+        if name in _POSITIVE and not value > 0:
+            raise WrongUsage(f"{name} = {value!r} is not above 0", where, "correct the value")
     return ModelSettings(**content)  # type: ignore[arg-type]  # checked above
