@@ -52,16 +52,21 @@ def server_command(port: int, folder: Path, *options: str) -> list[str]:
     ]
 
 
-def form(ports: Sequence[int], redis_replicas: int = 0) -> None:
+def form(ports: Sequence[int], redis_replicas: int = 0, hosts: Sequence[str] | None = None) -> None:
     """Make one cluster of running nodes; the first `len(ports) / (redis_replicas + 1)` are primaries.
 
-    Raises ClusterProblem when the nodes do not agree within 30 s.
+    `hosts` has an address for each port where they are not all on loopback. Raises ClusterProblem when the nodes do
+    not agree within 30 s.
     """
-    clients = [redis.Redis(host=HOST, port=port, decode_responses=True) for port in ports]
+    clients = [
+        redis.Redis(host=host, port=port, decode_responses=True)
+        for host, port in zip(hosts or [HOST] * len(ports), ports, strict=True)
+    ]
     try:
         for client in clients:
             _until(_answers, client, "does not answer")
-        if not all(_state_ok(client, len(ports)) for client in clients):
+        # A formed cluster that was started anew is not whole at once, and joins by itself.
+        if not all(_knows(client, len(ports)) for client in clients):
             _join(clients, len(ports) // (redis_replicas + 1))
         for client in clients:
             _until(
@@ -81,8 +86,8 @@ def _join(clients: list["redis.Redis"], primaries: int) -> None:
         first, last = index * _SLOTS // primaries, (index + 1) * _SLOTS // primaries
         client.execute_command("CLUSTER ADDSLOTS", *range(first, last))
     for other in clients[1:]:
-        port = other.connection_pool.connection_kwargs["port"]
-        clients[0].execute_command("CLUSTER MEET", HOST, port)
+        address = other.connection_pool.connection_kwargs
+        clients[0].execute_command("CLUSTER MEET", address["host"], address["port"])
     for client in clients:
         _until(lambda node: _knows(node, len(clients)), client, "knows too few nodes")
     for index, client in enumerate(clients[primaries:]):
@@ -125,6 +130,7 @@ def _until(condition: Callable[["redis.Redis"], bool], client: "redis.Redis", pr
     deadline = time.monotonic() + _DEADLINE_S
     while not condition(client):
         if time.monotonic() > deadline:
-            port = client.connection_pool.connection_kwargs["port"]
-            raise ClusterProblem(f"the Redis node at {HOST}:{port} {problem} after {_DEADLINE_S} s")
+            address = client.connection_pool.connection_kwargs
+            node = f"{address['host']}:{address['port']}"
+            raise ClusterProblem(f"the Redis node at {node} {problem} after {_DEADLINE_S} s")
         time.sleep(0.02)

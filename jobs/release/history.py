@@ -25,7 +25,8 @@ class History:
     `generation` is the greatest ever used or tried, `settled_generation` the greatest that an outcome calls done.
     `quarantine` maps digests of lists to the entry that barred them, `activations` releases that went live to the
     digest of their lists, in the order of their last activation. `opened` are intents without an outcome; they count
-    as done for live, previous and quarantine, and not for activations.
+    as done for live, previous and quarantine, and not for activations. A move to lists that an earlier entry bars
+    counts only when it is known to have been made: its publisher died before Redis refused it.
     """
 
     live: str | None = None
@@ -49,10 +50,14 @@ def fold(entries: list[dict[str, Any]]) -> History:
     settled = [e for e in counted if e["seq"] in results]
     live = previous = None
     served = ""
+    before: set[str] = set()
     for move in counted:
-        if move["action"] in _MOVES:
+        known = results.get(move["seq"]) == journal.OK
+        if move["action"] in _MOVES and (known or move["digest"] not in before):
             previous = live if move["action"] in _ACTIVATIONS else move.get("previous")
             live, served = move["to"], move["digest"]
+        if move.get("quarantined"):
+            before.add(move["quarantined"])
     barred = {e["quarantined"]: e for e in counted if e.get("quarantined")}
     if served in barred and barred[served]["seq"] not in results:
         # Redis does not bar what it serves; this intent's publisher died before it was told so.

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from jobs import activate, audit, list_releases, publish, restore, retire
+from jobs import activate, audit, list_releases, publish, restore, retire, rollback
 from jobs.release import journal
 from jobs.release.folder import Artifacts
 from jobs.runtime.errors import BrokenInput
@@ -146,3 +146,23 @@ def test_life_goes_on_after_a_restore(
     outcome = activate.run(artifacts, third.release, settings)
     assert (outcome.previous, outcome.generation) == (two[0], 4)
     assert retire.run(settings).kept == [two[1], two[0], third.release]
+
+
+def test_a_dead_activation_of_barred_lists_blocks_nothing(
+    artifacts: Artifacts, settings: Settings
+) -> None:
+    """It began before a rollback and died before Redis refused it; Redis is wiped; the rollback's target comes back."""
+    old = store.go_live(artifacts, settings, "2026-01-01")
+    new = store.go_live(artifacts, settings, "2026-01-02", variant=1)
+    begun = list_releases.run(artifacts, settings).generation
+    activated = next(e for e in journal.read(artifacts.journal) if e.get("to") == new)
+    rollback.run(artifacts, settings, to=old, by="ada", reason="odd lists")
+    kept = {key: activated[key] for key in ("who", "why", "from", "to", "digest", "partition")}
+    journal.append(
+        artifacts.journal, journal.ACTIVATE, generation=begun + 2, expected=begun, **kept
+    )
+    store.wipe(settings)
+    outcome = restore.run(artifacts, settings)
+    assert (outcome.release, outcome.restored) == (old, True)
+    assert activated["digest"] in list_releases.run(artifacts, settings).quarantined
+    assert not list_releases.run(artifacts, settings).behind_journal

@@ -1,10 +1,13 @@
 """Leases and removals: a removal that was held up removes nothing of somebody else's."""
 
+import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from deploy.local import cluster
 from jobs import activate, audit, publish
 from jobs.release.folder import Artifacts
 from jobs.runtime.errors import TryLater
@@ -12,7 +15,9 @@ from jobs.runtime.settings import Settings
 from jobs.store import changes, removal
 from jobs.store.changes import Store
 from jobs.store.lease import Lease
+from schemas.environment import Node
 from tests import store as outside
+from tests.conftest import free_ports
 from tests.releases import write_release
 
 
@@ -60,6 +65,38 @@ def test_a_command_that_arrives_late_removes_nothing(opened: Store, settings: Se
     assert outside.all_keys(settings) == {"shelf:x:users:1"}
     assert early.unlink(["shelf:x:users:1", "shelf:x:users:2"]) == 1
     assert outside.all_keys(settings) == set()
+
+
+def test_a_removal_that_outlived_its_redis_removes_nothing(tmp_path: Path) -> None:
+    """Redis comes back empty and forgets the lease; the release is loaded anew; the old remover's time is not over."""
+    folder = write_release(tmp_path / "artifacts", "2026-01-01")
+    ports = free_ports(3)
+    nodes = tuple(Node(cluster.HOST, port) for port in ports)
+    settings = Settings(artifacts=tmp_path / "artifacts", redis=nodes)
+    processes: list[subprocess.Popen[bytes]] = []
+
+    def start_anew() -> None:
+        for process in processes:
+            process.kill()
+            process.wait(timeout=10)
+        commands = [cluster.server_command(port, tmp_path / str(port)) for port in ports]
+        processes[:] = [subprocess.Popen(c, stdout=subprocess.DEVNULL) for c in commands]
+        cluster.form(ports)
+
+    try:
+        start_anew()
+        with changes.opened(Artifacts(settings.artifacts), settings) as store:
+            held_up = _lease(store, folder.release, 60)
+            start_anew()
+            publish.run(folder, settings)
+            with pytest.raises(TryLater, match="held up"):
+                held_up.unlink(removal.key_names("shelf", folder.release, 1, 1))
+        found = audit.run(store.artifacts, settings, release=folder.release, sample=None)
+        assert found.differing == 0
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait(timeout=10)
 
 
 def test_an_overtaken_holder_learns_it_when_it_renews(
