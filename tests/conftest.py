@@ -1,5 +1,7 @@
 """Fixtures that more than one part needs: a real Redis Cluster, free ports, the real data."""
 
+import importlib
+import importlib.util
 import os
 import socket
 import subprocess
@@ -13,6 +15,11 @@ import redis
 from deploy.local import cluster
 from schemas.environment import Node
 from tests import excerpts
+
+if importlib.util.find_spec("hypothesis"):  # the DAGs' environment has none
+    # The same examples each time, and no deadline: the first example may have to import pandas.
+    hypothesis_settings = importlib.import_module("hypothesis").settings
+    hypothesis_settings.load_profile("ci")
 
 
 def free_ports(count: int) -> list[int]:

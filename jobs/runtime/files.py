@@ -109,8 +109,10 @@ def write_table(
     rows: 25 instead of 52 MB, in 0.7 instead of 1.2 s). Raises pyarrow.ArrowInvalid when the table does
     not fit the schema.
     """
-    # A dictionary of distinct values excludes differences; columns of lists cannot be named here.
-    others = [name for name in schema.names if name not in ascending] if ascending else True
+    # A dictionary of distinct values excludes differences; columns of lists cannot be named here. Vectors repeat
+    # nothing: looking for it took two thirds of the time (63,424 of 128 numbers: 0.4 s, without 0.14 s).
+    vectors = any(pa.types.is_fixed_size_list(kind) for kind in schema.types)
+    others = [name for name in schema.names if name not in ascending] if ascending else not vectors
     with replacing(target) as temporary:
         pq.write_table(
             table.select(schema.names).cast(schema),

@@ -98,7 +98,8 @@ def _read(folder: ReleaseFolder, digests: Mapping[str, str]) -> _Tables:
         content = require(path, "recommend").read_bytes()
         if hashlib.sha256(content).hexdigest() != digests[path.name]:
             raise changed(folder, [path.name])
-        found.append(pq.read_table(pa.BufferReader(content)))
+        # pq.read_table would import pandas for it: 0.5 s.
+        found.append(pq.ParquetFile(pa.BufferReader(content)).read())
     return _Tables(*found)
 
 
