@@ -26,6 +26,9 @@ needed=(
     "/usr/lib/*/libmicrohttpd.so.12:libmicrohttpd12"
     curl:curl
     openssl:openssl
+    spin:spin
+    gcc:gcc
+    /usr/include/stdio.h:libc6-dev
     "$@"
 )
 

@@ -1,0 +1,63 @@
+"""The protocol of jobs/store, searched whole by spin for a way to break its promises (tests/faults/protocol.pml)."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+_MODEL = Path(__file__).with_name("protocol.pml")
+_VIOLATED = "assertion violated"
+
+#: Crashes, wipes of Redis, leases that run out under a live publisher, repeated calls, commands of each publisher.
+Bounds = tuple[int, int, int, int, int]
+
+
+def _searched(folder: Path, bounds: Bounds, *without: str) -> str:
+    """Return what spin says of the model within these bounds, with some guards taken away."""
+    names = ("CRASHES", "WIPES", "FROZEN", "REPEATS", "COMMANDS")
+    defined = [f"-D{name}={n}" for name, n in zip(names, bounds, strict=True)]
+    defined += [f"-D{guard}" for guard in without]
+    subprocess.run(["spin", "-a", *defined, str(_MODEL)], cwd=folder, check=True)
+    options = ["-O1", "-w", "-DSAFETY", "-DVECTORSZ=2048", "-DCOLLAPSE"]
+    subprocess.run(["gcc", *options, "-o", "pan", "pan.c"], cwd=folder, check=True)
+    found = subprocess.run(
+        ["./pan", "-m200000"], cwd=folder, check=True, capture_output=True, text=True
+    )
+    assert "max search depth too small" not in found.stdout
+    return found.stdout
+
+
+def _holds(folder: Path, bounds: Bounds) -> None:
+    told = _searched(folder, bounds)
+    assert "errors: 0" in told, told
+    assert "Search not completed" not in told, told
+
+
+def test_nothing_breaks_it_while_one_publisher_dies_and_redis_is_wiped(tmp_path: Path) -> None:
+    """Live is complete, the generation grows, nothing readable goes, barred lists stay barred, the next goes on."""
+    _holds(tmp_path, (1, 1, 0, 0, 1))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("bounds", [(1, 1, 1, 1, 1), (0, 0, 0, 0, 2)])
+def test_nothing_breaks_it_in_larger_searches(tmp_path: Path, bounds: Bounds) -> None:
+    """The same with a frozen publisher and a repeated call besides, and with two commands each."""
+    _holds(tmp_path, bounds)
+
+
+@pytest.mark.parametrize(
+    ("guard", "bounds"),
+    [
+        ("NO_TOKEN", (0, 0, 1, 0, 1)),
+        ("NO_GRACE", (0, 0, 0, 0, 2)),
+        ("NO_CLOSE", (1, 0, 0, 0, 2)),
+        pytest.param("NO_GENERATION", (0, 0, 0, 0, 2), marks=pytest.mark.slow),
+        pytest.param("NO_DEADLINE", (0, 0, 1, 0, 2), marks=pytest.mark.slow),
+        pytest.param("NO_QUARANTINE", (0, 0, 0, 0, 3), marks=pytest.mark.slow),
+        pytest.param("NO_RUN", (1, 1, 1, 0, 1), marks=pytest.mark.slow),
+    ],
+)
+def test_each_guard_is_needed(tmp_path: Path, guard: str, bounds: Bounds) -> None:
+    """Without the guard spin finds a way to break a promise."""
+    assert _VIOLATED in _searched(tmp_path, bounds, guard)
