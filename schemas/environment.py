@@ -2,8 +2,8 @@
 
 In: a frozen dataclass whose fields have types and defaults, and a mapping of variables. Out: an instance.
 Guarantees that a variable is named `NIGHTSHELF_` and the field's name in capitals, that an empty variable
-counts as unset, that `<VARIABLE>_FILE` names a file that holds the value (for secrets), and that a value
-of the wrong kind is an error that names the variable.
+counts as unset, that `<VARIABLE>_FILE` names a file whose first line is the value (for secrets; further lines
+are valid beside it while it is exchanged), and that a value of the wrong kind is an error that names the variable.
 """
 
 import types
@@ -55,9 +55,10 @@ def _text(variable: str, environ: Mapping[str, str]) -> str | None:
         raise EnvironmentProblem(f"{variable} and {variable}_FILE are both set; unset one")
     if file:
         try:
-            return Path(file).read_text(encoding="utf-8").strip()
+            lines = Path(file).read_text(encoding="utf-8").strip().splitlines()
         except OSError as error:
             raise EnvironmentProblem(f"{variable}_FILE={file}: {error.strerror}") from error
+        return lines[0].strip() if lines else None
     return text or None
 
 

@@ -102,6 +102,8 @@ class Lookups:
             startup_nodes=nodes,
             username=self._settings.redis_user,
             password=self._settings.redis_password,
+            ssl=self._settings.redis_tls,
+            ssl_ca_certs=str(self._settings.redis_ca) if self._settings.redis_ca else None,
             max_connections=_CONNECTIONS_A_NODE,
             # Closing live connections at every fifth redirect failed 5 % of requests while slots moved.
             reinitialize_steps=0,

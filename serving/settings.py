@@ -27,6 +27,9 @@ class Settings:
     redis: tuple[Node, ...] = (Node("127.0.0.1", 7001),)
     redis_user: str | None = None
     redis_password: str | None = None
+    redis_tls: bool = False
+    #: Who signed the certificates of Redis; without it whom this machine trusts.
+    redis_ca: Path | None = None
     namespace: str = keys.DEFAULT_NAMESPACE
     lookup_deadline_ms: int = 50
     pointer_refresh_ms: int = 250

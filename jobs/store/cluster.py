@@ -71,6 +71,7 @@ def connected(settings: Settings) -> Iterator[RedisCluster]:
             startup_nodes=[ClusterNode(node.host, node.port) for node in settings.redis],
             username=settings.redis_user,
             password=settings.redis_password,
+            **_tls(settings),
             socket_timeout=_SOCKET_TIMEOUT_S,
             socket_connect_timeout=_CONNECT_TIMEOUT_S,
         )
@@ -78,6 +79,13 @@ def connected(settings: Settings) -> Iterator[RedisCluster]:
             yield cluster
         finally:
             cluster.close()
+
+
+def _tls(settings: Settings) -> dict[str, Any]:
+    # A plain connection takes no word about certificates.
+    if not settings.redis_tls:
+        return {}
+    return {"ssl": True, "ssl_ca_certs": str(settings.redis_ca) if settings.redis_ca else None}
 
 
 def patiently(call: Callable[[], T]) -> T:
