@@ -79,6 +79,10 @@ backtest: .venvs/dev/.complete ## the goals of the model: it and every baseline 
 .PHONY: lock
 lock: $(UV) lock-dags ## resolve pyproject.toml into deploy/requirements/*.txt (pinned, hashed)
 	$(COMPILE) --extra serving -o deploy/requirements/serving.txt
+	$(COMPILE) --extra serving --extra tracing -o deploy/requirements/serving-tracing.txt
+	$(COMPILE) --extra jobs --extra tracing -o deploy/requirements/jobs-tracing.txt
+	$(COMPILE) --group proxy -o deploy/requirements/proxy.txt
+	$(COMPILE) --group build -o deploy/requirements/build.txt
 	$(COMPILE) --extra jobs -o deploy/requirements/jobs.txt
 	$(COMPILE) --extra jobs --extra serving --group local -o deploy/requirements/local.txt
 	$(COMPILE) --extra jobs --extra serving --extra tracing --group local --group test -o deploy/requirements/dev.txt

@@ -27,7 +27,8 @@ from deploy.airflow.settings import (
     from_environment,
     process_environment,
 )
-from deploy.local import supervision
+from deploy.local import settings as local
+from deploy.local import stack, supervision
 from deploy.local.supervision import Program, SupervisionProblem
 from schemas.environment import EnvironmentProblem
 
@@ -61,7 +62,7 @@ def up(settings: AirflowSettings) -> None:
     if not supervision.answers(settings.socket):
         _require_free_port(settings)
         # Airflow's settings are this project's: none is taken from the shell that starts it.
-        environment = process_environment(settings, os.environ)
+        environment = process_environment(settings, os.environ, _jobs())
         os.environ.clear()
         os.environ.update(environment)
         # The supervisor hands its own environment down: no secret stands in its configuration.
@@ -107,6 +108,14 @@ def visible_dags(settings: AirflowSettings) -> set[str]:
             return {str(dag["dag_id"]) for dag in json.load(answer)["dags"]}
     except (urllib.error.URLError, OSError):
         return set()
+
+
+def _jobs() -> dict[str, str]:
+    return {
+        "NIGHTSHELF_ARTIFACTS": str(ROOT / "artifacts"),
+        "NIGHTSHELF_REDIS": stack.redis_addresses(local.from_environment()),
+        "NIGHTSHELF_COMMAND": str(ROOT / ".venvs" / "local" / "bin" / "nightshelf"),
+    }
 
 
 @contextmanager
@@ -164,7 +173,7 @@ def _print_status(settings: AirflowSettings) -> None:
 
 def _print_environment(settings: AirflowSettings) -> None:
     # For `eval`: the `airflow` command then means this Airflow.
-    for name, value in process_environment(settings, os.environ).items():
+    for name, value in process_environment(settings, os.environ, _jobs()).items():
         if os.environ.get(name) != value:
             print(f"export {name}={shlex.quote(value)}")
 

@@ -16,11 +16,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.local import settings as local
-from deploy.local import stack
 from schemas.environment import read
 
-ROOT = local.ROOT
+ROOT = Path(__file__).resolve().parents[2]
 HOST = "127.0.0.1"
 
 
@@ -62,19 +60,19 @@ def from_environment(environ: Mapping[str, str] | None = None) -> AirflowSetting
     return read(AirflowSettings, os.environ if environ is None else environ)
 
 
-def process_environment(settings: AirflowSettings, environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment of Airflow's processes; writes the secret and the password if they are new."""
+def process_environment(
+    settings: AirflowSettings, environ: Mapping[str, str], jobs: Mapping[str, str]
+) -> dict[str, str]:
+    """Return the environment of Airflow's processes; writes the secret and the password if they are new.
+
+    `jobs` are variables of the `nightshelf` command where `environ` has none.
+    """
     folder = settings.airflow_folder.resolve()
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     secret = settings.airflow_secret or _kept(folder / "secret")
     password = settings.airflow_password or _password(settings.passwords)
     _write_private(settings.passwords, json.dumps({"admin": password}))
     database = settings.airflow_database or f"sqlite:///{folder / 'airflow.db'}"
-    jobs = {
-        "NIGHTSHELF_ARTIFACTS": str(ROOT / "artifacts"),
-        "NIGHTSHELF_REDIS": stack.redis_addresses(local.from_environment(environ)),
-        "NIGHTSHELF_COMMAND": str(ROOT / ".venvs" / "local" / "bin" / "nightshelf"),
-    }
     return {
         **jobs,
         **{name: value for name, value in environ.items() if not name.startswith("AIRFLOW__")},

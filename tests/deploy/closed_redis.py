@@ -73,7 +73,7 @@ def closed_redis(folder: Path) -> Iterator[ClosedRedis]:
         listed = " ".join(f"127.0.0.1:{node.port}" for node in nodes)
         subprocess.run(
             [str(ROOT / "deploy/redis/form.sh")],
-            env={**shared, "REDIS_NODES": listed, "REDIS_REPLICAS": "0", "FORM_DEADLINE_S": "30"},
+            env={**shared, "REDIS_NODES": listed, "REDIS_REPLICAS": "0", "FORM_DEADLINE_S": "120"},
             check=True,
             capture_output=True,
         )

@@ -20,7 +20,7 @@ from schemas.environment import Node
 from tests.conftest import free_ports
 from tests.releases import write_release
 
-START_DEADLINE_S = 20
+START_DEADLINE_S = 60
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Replica:
                 return Answer(error.code, error.headers, error.read())
 
     def wait_for(self, condition: Callable[["Replica"], bool]) -> None:
-        """Wait until the replica fulfils a condition; fails after 20 s."""
+        """Wait until the replica fulfils a condition; fails after a minute."""
         deadline = time.monotonic() + START_DEADLINE_S
         while not condition(self):
             assert time.monotonic() < deadline, "the replica did not get there"

@@ -1,0 +1,157 @@
+#!/usr/bin/env bash
+# The stack on one host, by docker-compose. In: a verb, deploy/.env. Out: see the verbs below; each says what it does and ends
+# with an error where it could not.
+#   build              build this checkout's images as NIGHTSHELF_VERSION
+#   up                 start everything and wait until it is whole; again: take up changed settings
+#   scale N            run N replicas of the edge
+#   roll VERSION       exchange the replicas of the edge for those of another version, none before its successor answers
+#   jobs COMMAND...    run one nightshelf command beside the artifacts
+#   users              tell the running Redis nodes what the password files say now
+#   backup FOLDER      Airflow's database and the artifacts, into FOLDER
+#   restore FOLDER     both from FOLDER, then Redis from the artifacts; what was there is replaced
+#   down               stop; volumes stay
+set -euo pipefail
+cd "$(dirname "$0")"
+if [ -f .env ]; then
+    set -a
+    # shellcheck disable=SC1091  # written by whoever runs this
+    . ./.env
+    set +a
+fi
+export COMPOSE_PROFILES=${COMPOSE_PROFILES:-proxy}
+export NIGHTSHELF_VERSION=${NIGHTSHELF_VERSION:-0.1.0}
+project=${COMPOSE_PROJECT_NAME:-nightshelf}
+secrets=${NIGHTSHELF_SECRETS:-./secrets}
+edges=${NIGHTSHELF_EDGES:-2}
+
+if command -v docker-compose >/dev/null; then compose=(docker-compose); else compose=(docker compose); fi
+compose+=(--project-name "$project" --file compose.yaml)
+
+edge_ids() { docker ps --quiet --no-trunc --filter "label=com.docker.compose.project=$project" --filter label=com.docker.compose.service=edge; }
+health() { docker inspect --format '{{.State.Health.Status}}' "$1"; }
+# Ready, not only alive: it has read the live release, if there is one.
+ready() {
+    docker exec "$1" python -c "import urllib.request as u; u.urlopen('http://127.0.0.1:8081/readyz', timeout=2)" >/dev/null 2>&1
+}
+
+wait_for() { # wait_for SECONDS WHAT COMMAND...
+    local until=$((SECONDS + $1)) what=$2
+    shift 2
+    until "$@"; do
+        if [ $SECONDS -gt "$until" ]; then
+            echo "error: not in time: $what" >&2
+            exit 1
+        fi
+        sleep 0.5
+    done
+}
+
+build() {
+    local target
+    for target in serving jobs airflow proxy; do
+        docker build --quiet --file Dockerfile --target "$target" --build-arg "VERSION=$NIGHTSHELF_VERSION" \
+            --build-arg "REVISION=$(git rev-parse HEAD 2>/dev/null || echo unknown)" \
+            ${PYTHON_IMAGE:+--build-arg "PYTHON_IMAGE=$PYTHON_IMAGE"} --tag "nightshelf/$target:$NIGHTSHELF_VERSION" ..
+    done
+}
+
+up() {
+    if [ -z "${NIGHTSHELF_PUBLIC_URL:-}" ]; then
+        echo "error: NIGHTSHELF_PUBLIC_URL is not set" >&2
+        echo "  do: cp deploy/.env.example deploy/.env, and name the address that people use" >&2
+        exit 1
+    fi
+    NIGHTSHELF_SECRETS=$secrets ./secrets.sh check
+    ./certificates.sh redis "$secrets" redis-{1..6}
+    if ! [ -s "$secrets/edge_certificate" ] || ! [ -s "$secrets/edge_key" ]; then
+        echo "error: no certificate: $secrets/edge_certificate and edge_key" >&2
+        echo "  do: put yours there, or try it out with: deploy/certificates.sh edge $secrets NAME" >&2
+        exit 1
+    fi
+    "${compose[@]}" up --detach --scale "edge=$edges"
+    wait_for 180 "Airflow's pages" answers airflow-api
+    if [[ ,$COMPOSE_PROFILES, == *,proxy,* ]]; then wait_for 60 NGINX answers nginx; fi
+}
+
+answers() {
+    local id
+    id=$("${compose[@]}" ps --quiet "$1")
+    [ -n "$id" ] && [ "$(health "$id")" = healthy ]
+}
+
+scale() { edges=$1 && "${compose[@]}" up --detach --no-deps --no-recreate --scale "edge=$1" edge; }
+
+roll() {
+    local old id
+    mapfile -t old < <(edge_ids)
+    export NIGHTSHELF_VERSION=$1
+    # Successors come beside those that are there. Where the new version never gets ready, they go again, and no one saw them.
+    "${compose[@]}" up --detach --no-deps --no-recreate --scale "edge=$((2 * ${#old[@]}))" edge
+    mapfile -t new < <(edge_ids | grep -vxF "$(printf '%s\n' "${old[@]}")")
+    for id in "${new[@]}"; do
+        if ! (wait_for "${ROLL_DEADLINE_S:-90}" "version $1 gets ready" ready "$id"); then
+            docker logs --tail 20 "$id" >&2
+            docker rm --force "${new[@]}" >/dev/null
+            echo "error: version $1 does not get ready; the running one stays" >&2
+            exit 1
+        fi
+    done
+    # NGINX looks for new addresses every second.
+    sleep 3
+    for id in "${old[@]}"; do
+        docker stop --time 15 "$id" >/dev/null
+        docker rm "$id" >/dev/null
+    done
+    echo "the edge is version $1; write NIGHTSHELF_VERSION=$1 into deploy/.env"
+}
+
+jobs() { "${compose[@]}" run --rm -T jobs "$@"; }
+
+users() {
+    local node tls=
+    [ "${NIGHTSHELF_REDIS_TLS:-false}" = true ] && tls="--tls --cacert /run/secrets/redis_ca"
+    for node in redis-{1..6}; do
+        "${compose[@]}" exec -T -e "REDIS_CLI_OPTIONS=-h $node $tls" "$node" /opt/redis/users.sh apply
+    done
+}
+
+tar_jobs() { "${compose[@]}" run --rm -T --no-deps --entrypoint tar jobs "$@"; }
+
+backup() {
+    local folder=$1
+    (
+        umask 077
+        mkdir -p "$folder"
+        # A database first: it may name a release that is in the artifacts by then, not the other way round.
+        "${compose[@]}" exec -T postgres pg_dump --username airflow --clean --if-exists airflow | gzip >"$folder/airflow.sql.gz.new"
+        tar_jobs --create --gzip --directory /artifacts . >"$folder/artifacts.tar.gz.new"
+        mv "$folder/airflow.sql.gz.new" "$folder/airflow.sql.gz"
+        mv "$folder/artifacts.tar.gz.new" "$folder/artifacts.tar.gz"
+    )
+    echo "backup: $folder"
+}
+
+restore() {
+    local folder=$1
+    for file in airflow.sql.gz artifacts.tar.gz; do
+        gzip --test "$folder/$file"
+    done
+    "${compose[@]}" stop airflow-api airflow-scheduler airflow-dag-processor
+    gunzip --stdout "$folder/airflow.sql.gz" | "${compose[@]}" exec -T postgres psql --username airflow --dbname airflow --quiet \
+        --set ON_ERROR_STOP=1 --single-transaction >/dev/null
+    tar_jobs --extract --gzip --directory /artifacts <"$folder/artifacts.tar.gz"
+    jobs restore
+    "${compose[@]}" up --detach --scale "edge=$edges"
+}
+
+down() { "${compose[@]}" down --remove-orphans; }
+
+case ${1:-} in
+    build | up | users | down) "$1" ;;
+    scale | roll | backup | restore) "$1" "${2:?$1 needs one argument}" ;;
+    jobs) "$@" ;;
+    *)
+        sed -n 's/^#   //p' "$0" >&2
+        exit 2
+        ;;
+esac

@@ -1,0 +1,164 @@
+"""The files of the deployed stack, as far as they can be judged without starting it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+DEPLOY = ROOT / "deploy"
+#: What may publish a port; all others are reached through these or not at all.
+PUBLISHES = {"nginx": None, "airflow-api": "127.0.0.1:"}
+
+
+@pytest.fixture(scope="module")
+def services() -> dict[str, Any]:
+    """The services of compose.yaml by name."""
+    found: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]
+    return found
+
+
+def test_every_container_is_closed(services: dict[str, Any]) -> None:
+    """A root that cannot be written, no capability, no way to more rights, limits and a restart policy."""
+    for name, service in services.items():
+        assert service["read_only"] is True, name
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert service["mem_limit"], name
+        assert service["pids_limit"], name
+        assert service["restart"] in {"no", "unless-stopped"}, name
+        assert not service.get("privileged"), name
+
+
+def test_only_nginx_and_pages_on_loopback_publish_ports(services: dict[str, Any]) -> None:
+    """What is published is listed here; Airflow's pages are on loopback."""
+    publishing = {name for name, service in services.items() if service.get("ports")}
+    assert publishing == set(PUBLISHES)
+    for name, beginning in PUBLISHES.items():
+        for port in services[name]["ports"]:
+            assert beginning is None or port.startswith(beginning)
+
+
+def test_redis_and_postgres_are_reached_by_those_who_need_them(services: dict[str, Any]) -> None:
+    """Redis is in the data network alone, Postgres in the admin network alone, NGINX in neither."""
+    for name, service in services.items():
+        networks = set(service.get("networks", []))
+        if name.startswith("redis-"):
+            assert networks == {"data"}, name
+    assert services["postgres"]["networks"] == ["admin"]
+    assert services["nginx"]["networks"] == ["edge"]
+    assert set(services["edge"]["networks"]) == {"edge", "data"}
+
+
+def test_no_secret_is_a_variable(services: dict[str, Any]) -> None:
+    """Passwords come as names of files; nothing that is said to be secret stands in the environment."""
+    for name, service in services.items():
+        for variable in service.get("environment", {}):
+            if any(word in variable for word in ("PASSWORD", "SECRET")):
+                assert variable.endswith(("_FILE", "_SECRETS")), f"{name}: {variable}"
+
+
+@pytest.fixture
+def secrets_folder(tmp_path: Path) -> Path:
+    """A folder with secrets of our own making."""
+    _secrets(tmp_path, "make")
+    return tmp_path
+
+
+def _secrets(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(DEPLOY / "secrets.sh"), *arguments],
+        env={**os.environ, "NIGHTSHELF_SECRETS": str(folder)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_made_up_secrets_pass(secrets_folder: Path) -> None:
+    """What `make` makes is accepted; made again, nothing changes."""
+    before = {file.name: file.read_text() for file in secrets_folder.iterdir()}
+    assert _secrets(secrets_folder, "make").returncode == 0
+    assert {file.name: file.read_text() for file in secrets_folder.iterdir()} == before
+    assert _secrets(secrets_folder, "check").returncode == 0
+    assert secrets_folder.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize(
+    "value", ["", "short", "change-me-change-me-change-me", "an-example-of-a-password"]
+)
+def test_an_empty_short_or_example_secret_is_refused(secrets_folder: Path, value: str) -> None:
+    """The file is named, and what to do."""
+    (secrets_folder / "postgres_password").write_text(value)
+    refused = _secrets(secrets_folder, "check")
+    assert refused.returncode == 1
+    assert "postgres_password" in refused.stderr
+    assert "do: deploy/secrets.sh make" in refused.stderr
+
+
+def test_two_secrets_that_are_alike_are_refused(secrets_folder: Path) -> None:
+    """One that leaks must not open another door."""
+    same = (secrets_folder / "redis_edge_password").read_text()
+    (secrets_folder / "redis_admin_password").write_text(same)
+    refused = _secrets(secrets_folder, "check")
+    assert refused.returncode == 1
+    assert "redis_admin_password is the same as redis_edge_password" in refused.stderr
+
+
+def test_a_secret_is_exchanged_in_three_steps(secrets_folder: Path) -> None:
+    """Beside the old one, before it, without it; the file stays the same file, which containers have mounted."""
+    file = secrets_folder / "redis_edge_password"
+    old, inode = file.read_text().strip(), file.stat().st_ino
+    _secrets(secrets_folder, "add", "redis_edge_password")
+    first, new = file.read_text().split()
+    assert first == old
+    assert len(new) >= 24
+    _secrets(secrets_folder, "swap", "redis_edge_password")
+    assert file.read_text().split() == [new, old]
+    _secrets(secrets_folder, "drop", "redis_edge_password")
+    assert file.read_text().split() == [new]
+    assert file.stat().st_ino == inode
+
+
+def test_the_stack_does_not_start_without_secrets(tmp_path: Path) -> None:
+    """`up` ends before it starts anything, and says what to do; without an address, too."""
+    environment = {
+        **os.environ,
+        "NIGHTSHELF_SECRETS": str(tmp_path),
+        "NIGHTSHELF_PUBLIC_URL": "https://localhost",
+    }
+    refused = _up(environment)
+    assert refused.returncode == 1
+    assert "do: deploy/secrets.sh make" in refused.stderr
+    refused = _up({**environment, "NIGHTSHELF_PUBLIC_URL": ""})
+    assert refused.returncode == 1
+    assert "NIGHTSHELF_PUBLIC_URL" in refused.stderr
+
+
+def _up(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(DEPLOY / "stack.sh"), "up"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_scripts_and_images_are_free_of_what_linters_know() -> None:
+    """Shellcheck for every script of deployment, hadolint for every Dockerfile."""
+    scripts = [
+        *DEPLOY.glob("*.sh"), *DEPLOY.glob("*/*.sh"), *(ROOT / "tests/deploy/images").glob("*.sh"),
+    ]  # fmt: skip
+    assert len(scripts) >= 8
+    subprocess.run([_tool("shellcheck"), *map(str, scripts)], check=True)
+    dockerfiles = [DEPLOY / "Dockerfile", ROOT / "tests/deploy/images/Dockerfile"]
+    subprocess.run([_tool("hadolint"), *map(str, dockerfiles)], check=True)
+
+
+def _tool(name: str) -> str:
+    return str(Path(sys.executable).with_name(name))
