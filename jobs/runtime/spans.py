@@ -29,6 +29,9 @@ class _Lines:
         self._begun = False
 
     def write(self, text: str) -> int:
+        if not text:
+            # Click asks by an empty bytes object whether bytes may be written: the stream itself says no.
+            return self._out.write(text)
         for line in text.splitlines(keepends=True):
             if self.trace_id and not self._begun:
                 self._out.write(f"trace={self.trace_id} ")
