@@ -6,6 +6,7 @@ a second `up` changes nothing, and that `down` ends exactly what `up` started, e
 No triggerer runs: an approval waits in the database and a late release is reported by the executor.
 """
 
+import http.client
 import json
 import os
 import shlex
@@ -13,7 +14,6 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -106,7 +106,8 @@ def visible_dags(settings: AirflowSettings) -> set[str]:
         )
         with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310  # the same
             return {str(dag["dag_id"]) for dag in json.load(answer)["dags"]}
-    except (urllib.error.URLError, OSError):
+    except (OSError, http.client.HTTPException, ValueError, KeyError):
+        # While it starts: no connection, a refusal, or an answer that breaks off or is not yet the API's.
         return set()
 
 
