@@ -31,7 +31,7 @@ demo: .venvs/local/.complete ## real recommendations over HTTP, from nothing, on
 	.venvs/local/bin/python -m deploy.local.demo
 
 .PHONY: monitoring
-monitoring: .venvs/local/.complete ## start Prometheus, Alertmanager and exporters beside `make demo`
+monitoring: packages .venvs/local/.complete ## start Prometheus, Alertmanager and exporters beside `make demo`
 	.venvs/local/bin/python -m deploy.local.monitoring up
 
 .PHONY: down
@@ -44,7 +44,7 @@ reload: ## restart the edge replicas of `make demo` one after another, without a
 	.venvs/local/bin/python -m deploy.local.stack reload
 
 .PHONY: packages
-packages: ## install the Debian packages that the tests need and this machine lacks
+packages: ## install the Debian packages that tests and monitoring need and this machine lacks
 	bash deploy/local/packages.sh
 
 .PHONY: packages-slow

@@ -22,7 +22,7 @@ from deploy.local.settings import HOST, LocalSettings
 from deploy.local.supervision import Program, SupervisionProblem
 from schemas.environment import EnvironmentProblem, read
 
-_READY_DEADLINE_S = 30.0
+_READY_DEADLINE_S = 120.0
 
 
 def up() -> None:

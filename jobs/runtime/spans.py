@@ -21,10 +21,10 @@ _current: list[Tracing] = []
 
 
 class _Lines:
-    """Standard error with the trace's id before each line, once there is a trace."""
+    """Standard error with the ids of trace and run before each line, once there is a trace."""
 
     def __init__(self, out: TextIO) -> None:
-        self.trace_id = ""
+        self.ids = ""
         self._out = out
         self._begun = False
 
@@ -33,8 +33,8 @@ class _Lines:
             # Click asks by an empty bytes object whether bytes may be written: the stream itself says no.
             return self._out.write(text)
         for line in text.splitlines(keepends=True):
-            if self.trace_id and not self._begun:
-                self._out.write(f"trace={self.trace_id} ")
+            if self.ids and not self._begun:
+                self._out.write(self.ids)
             self._out.write(line)
             self._begun = not line.endswith("\n")
         return len(text)
@@ -45,7 +45,7 @@ class _Lines:
 
 @contextmanager
 def named_lines() -> Iterator[None]:
-    """Put the trace's id before each line on standard error while the command is traced; a terminal stays plain."""
+    """Put the ids of trace and run before each line on standard error of a traced command; a terminal stays plain."""
     if sys.stderr.isatty():
         yield
         return
@@ -71,7 +71,9 @@ def traced(arguments: Sequence[str]) -> Iterator[None]:
     try:
         with found.span(f"nightshelf {name}", carrier):
             if isinstance(sys.stderr, _Lines):
-                sys.stderr.trace_id = found.trace_id()
+                # A command answers no request: what it belongs to is a run.
+                run = "_".join(os.environ.get("NIGHTSHELF_RUN_BY", "").split())
+                sys.stderr.ids = f"trace={found.trace_id()} " + (f"run={run} " if run else "")
             yield
     finally:
         _current.pop()

@@ -275,4 +275,25 @@ INFRASTRUCTURE = Board(
     },
 )  # fmt: skip
 
-BOARDS = (OVERVIEW, SERVICE, BATCH, DATA, STORE, INFRASTRUCTURE)
+ALERTS = Board(
+    "alerts",
+    "Nightshelf: current alerts",
+    {
+        "How many": (
+            Panel("Critical", {'count(ALERTS{alertstate="firing", severity="critical"}) or vector(0)': "critical"}, "short", "stat", "", 8, (1, 1)),
+            Panel("Warnings", {'count(ALERTS{alertstate="firing", severity="warning"}) or vector(0)': "warnings"}, "short", "stat", "", 8, (1, 5)),
+            Panel("Pending", {'count(ALERTS{alertstate="pending"}) or vector(0)': "pending"}, "short", "stat", "These fire if what is wrong goes on.", 8),
+        ),
+        "Which": (
+            Panel("Firing and pending", {"ALERTS": ""}, "short", "table", "DeadMansSwitch is always there.", 24),
+            Panel("Firing over time", {'count by (alertname, severity) (ALERTS{alertstate="firing"})': "{{alertname}} {{severity}}"}),
+            Panel("Active since", {"time() - ALERTS_FOR_STATE": "{{alertname}} {{severity}} {{instance}}"}, "s"),
+        ),
+        "Told": (
+            Panel("Messages sent", {"sum by (integration) (rate(alertmanager_notifications_total[5m]))": "{{integration}}"}, "ops"),
+            Panel("Messages that failed", {"sum by (integration) (rate(alertmanager_notifications_failed_total[5m]))": "{{integration}}"}, "ops"),
+        ),
+    },
+)  # fmt: skip
+
+BOARDS = (OVERVIEW, SERVICE, BATCH, DATA, STORE, INFRASTRUCTURE, ALERTS)

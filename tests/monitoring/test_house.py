@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from monitoring.dashboards.boards import BOARDS
+from monitoring.dashboards.build import FOLDER
 from tests.monitoring import asked, exporters
 from tests.monitoring.asking import get, until
 from tests.monitoring.house import House
@@ -97,6 +99,23 @@ def test_a_healthy_house_is_quiet(visited: House) -> None:
     firing = {one["metric"]["alertname"] for one in visited.ask('ALERTS{alertstate="firing"}')}
     assert firing - _AMBIENT == set()
     assert "DeadMansSwitch" in firing
+
+
+def test_an_activation_is_marked_on_every_dashboard(visited: House) -> None:
+    """The annotation's query gives nothing before another release goes live, and a series from then on."""
+    queries = {
+        one["expr"]
+        for board in BOARDS
+        for one in json.loads((FOLDER / f"{board.name}.json").read_text("utf-8"))["annotations"][
+            "list"
+        ]
+        if one["name"] == "activations"
+    }
+    assert len(queries) == 1
+    (query,) = queries
+    assert not visited.ask(query)
+    visited.go_live(datetime.now(UTC) - timedelta(hours=1), 3)
+    until(lambda: visited.ask(query), "the activation is marked")
 
 
 def test_a_program_in_a_container_has_its_id(visited: House, contained: str) -> None:

@@ -113,12 +113,12 @@ def test_a_step_is_a_span_of_its_command(collector: Collector, tmp_path: Path) -
 
 
 def test_each_line_of_a_traced_command_has_its_trace(collector: Collector, tmp_path: Path) -> None:
-    """What a command says on standard error, its error too, begins with the trace's id; without traces it does not."""
+    """What a command says on standard error, its error too, begins with trace and run; without traces it does not."""
     command = [str(Path(sys.executable).with_name("nightshelf")), "why", "--user", "1"]
     plain = {**os.environ, "NIGHTSHELF_ARTIFACTS": str(tmp_path), "TRACEPARENT": _PARENT}
-    plain |= {"NIGHTSHELF_REDIS": "127.0.0.1:1"}
+    plain |= {"NIGHTSHELF_REDIS": "127.0.0.1:1", "NIGHTSHELF_RUN_BY": "a_dag/manual__1"}
     for environment, beginning in (
-        (plain | {"NIGHTSHELF_TRACES": collector.url}, f"trace={_TRACE} "),
+        (plain | {"NIGHTSHELF_TRACES": collector.url}, f"trace={_TRACE} run=a_dag/manual__1 "),
         (plain, "error: "),
     ):
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)

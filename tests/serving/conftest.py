@@ -93,14 +93,21 @@ def start_replica(nodes: tuple[Node, ...], **environment: str) -> Replica:
         },
     )
     replica = Replica(f"http://127.0.0.1:{port}", process)
-    replica.wait_for(_is_alive)
+    try:
+        replica.wait_for(_is_alive)
+    except BaseException:
+        # Nobody else knows of it: it would outlive the tests.
+        process.kill()
+        process.wait()
+        raise
     return replica
 
 
 def _is_alive(replica: Replica) -> bool:
     try:
         return replica.get("/healthz").status == 200
-    except (urllib.error.URLError, ConnectionError):
+    except OSError:
+        # Not there yet, or on a busy machine too slow to be heard.
         return False
 
 
