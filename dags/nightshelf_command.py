@@ -3,7 +3,7 @@
 In: arguments of one command. Out: the JSON object on the command's last line of standard output, which becomes the
 task's XCom (ids, paths and counts only). Guarantees one effect per exit code: 0 success; 99 skipped; 2, 3 and 4
 failed at once, since the same input gives the same answer; anything else failed with retries. A failed command's
-log begins with what went wrong, where, and what to do.
+log begins with what went wrong, where, and what to do; the same is the task's XCom `problem`.
 """
 
 import json
@@ -14,16 +14,18 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from airflow.sdk import BaseOperator, Variable
+from airflow.sdk import BaseOperator, Variable, get_current_context
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
 _log = logging.getLogger(__name__)
 _DEFAULT_COMMAND = Path(__file__).resolve().parents[1] / ".venvs" / "local" / "bin" / "nightshelf"
 _NOTHING_TO_DO = 99
+#: The XCom of a task that did not succeed: a Problem.
+PROBLEM = "problem"
 #: Wrong usage, a quality gate's no, broken input: a retry gives the same answer.
 _FINAL = frozenset({2, 3, 4})
 #: Output of a command's first seconds is kept back, so that one that fails at once can be logged reason first.
@@ -36,19 +38,31 @@ class CommandFailed(AirflowException):
 
 @dataclass(frozen=True)
 class Problem:
-    """Why a command did not succeed."""
+    """Why a command did not succeed; `report` is the path of a page about it, if there is one."""
 
     what: str
     where: str
     do: str
+    report: str | None = None
 
     def __str__(self) -> str:
         return f"{self.what}\n  where: {self.where}\n  do: {self.do}"
 
 
-def refuse(problem: Problem) -> NoReturn:
-    """Fail the task for good, with the problem as the first line of its log."""
+def tell(problem: Problem) -> None:
+    """Begin the task's log with the problem, and hand it on to the run's page."""
     _log.error("%s", problem)
+    _hand_on(problem)
+
+
+def _hand_on(problem: Problem) -> None:
+    # Read by deploy/airflow/plugins: what the tab `Data report` shows of a run without a release.
+    get_current_context()["ti"].xcom_push(PROBLEM, asdict(problem))
+
+
+def refuse(problem: Problem) -> NoReturn:
+    """Fail the task for good; see `tell`."""
+    tell(problem)
     raise AirflowFailException(problem.what)
 
 
@@ -160,8 +174,9 @@ class NightshelfOperator(BaseOperator):
     def _refuse(self, code: int, arguments: list[str], last: str, kept_back: list[str]) -> None:
         problem = _told(code, arguments, last)
         if code == _NOTHING_TO_DO:
+            _hand_on(problem)
             skip(str(problem))
-        _log.error("%s", problem)
+        tell(problem)
         if f"error: {problem.what}" in kept_back:
             kept_back = kept_back[: kept_back.index(f"error: {problem.what}")]
         self._tell(["What `nightshelf` said until then:", *kept_back] if kept_back else [])
@@ -193,7 +208,7 @@ def answer(arguments: Sequence[str]) -> dict[str, Any]:
         problem = _told(process.returncode, list(arguments), last)
         if process.returncode in _FINAL:
             refuse(problem)
-        _log.error("%s", problem)
+        tell(problem)
         _log.info("What `nightshelf` said:\n%s", process.stderr)
         raise CommandFailed(problem.what)
     content: dict[str, Any] = json.loads(last)
@@ -218,7 +233,7 @@ def _told(code: int, arguments: list[str], last: str) -> Problem:
     """Return the three parts that the command printed, or for a crash the command and its exit code."""
     try:
         told = json.loads(last)
-        return Problem(told["error"], told["where"], told["do"])
+        return Problem(told["error"], told["where"], told["do"], told.get("report"))
     except (ValueError, KeyError, TypeError):
         return Problem(
             f"`nightshelf {arguments[0]}` broke off with exit code {code}",

@@ -32,8 +32,10 @@ from deploy.local import stack, supervision
 from deploy.local.supervision import Program, SupervisionProblem
 from schemas.environment import EnvironmentProblem
 
-_READY_DEADLINE_S = 120.0
+_READY_DEADLINE_S = 240.0
 _STOP_WAIT_S = 30
+#: Its three processes end one after another; on a busy machine each takes its time.
+_STOP_DEADLINE_S = 4.0 * _STOP_WAIT_S
 
 
 def programs(settings: AirflowSettings) -> list[Program]:
@@ -72,7 +74,7 @@ def up(settings: AirflowSettings) -> None:
                 # It imports for 6 s before it asks the database for anything: 3 s saved at the first start.
                 supervision.run(names[:1], settings.airflow_folder, settings.socket)
         except BaseException:
-            supervision.stop(settings.socket)
+            supervision.stop(settings.socket, _STOP_DEADLINE_S)
             raise
     supervision.run(names, settings.airflow_folder, settings.socket)
     wanted = {path.stem for path in (ROOT / "dags").glob("recommender_*.py")}
@@ -82,7 +84,7 @@ def up(settings: AirflowSettings) -> None:
 
 def down(settings: AirflowSettings) -> None:
     """Stop everything; nothing happens where it does not run."""
-    supervision.stop(settings.socket)
+    supervision.stop(settings.socket, _STOP_DEADLINE_S)
 
 
 def token(settings: AirflowSettings) -> str:

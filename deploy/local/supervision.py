@@ -17,7 +17,7 @@ from typing import Any
 
 from supervisor.xmlrpc import SupervisorTransport
 
-_START_DEADLINE_S = 10.0
+_START_DEADLINE_S = 60.0
 _STOP_DEADLINE_S = 30.0
 
 
@@ -39,7 +39,7 @@ class Program:
 def start(programs: Sequence[Program], folder: Path, socket: Path) -> None:
     """Start the supervisor, which starts none of `programs` until `run` names them.
 
-    Raises SupervisionProblem when it does not answer within 10 s.
+    Raises SupervisionProblem when it does not answer within a minute.
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "logs").mkdir(exist_ok=True)
@@ -89,16 +89,17 @@ def restart(name: str, socket: Path) -> None:
     supervisor.startProcess(name)
 
 
-def stop(socket: Path) -> None:
+def stop(socket: Path, deadline_s: float = _STOP_DEADLINE_S) -> None:
     """Stop the supervisor and everything it runs; nothing happens where it does not run.
 
-    Raises SupervisionProblem when it still answers after 30 s.
+    It stops programs of different priorities one after another, each within its own `stop_wait_s`: `deadline_s` has to
+    be longer than these together. Raises SupervisionProblem when it is still there after that.
     """
     if not answers(socket):
         return
     pid = int(_connection(socket).supervisor.getPID())
     _connection(socket).supervisor.shutdown()
-    deadline = time.monotonic() + _STOP_DEADLINE_S
+    deadline = time.monotonic() + deadline_s
     while Path(f"/proc/{pid}").exists():
         if time.monotonic() > deadline:
             raise SupervisionProblem(f"the process manager (pid {pid}) does not stop")

@@ -113,9 +113,12 @@ def receiving_alerts() -> Iterator[Alertmanager]:
         found.port = server.server_port
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
-        yield found
-        server.shutdown()
-        thread.join()
+        try:
+            yield found
+        finally:
+            # Also after a failure: a thread that goes on serving keeps the tests from ever ending.
+            server.shutdown()
+            thread.join()
 
 
 @contextmanager

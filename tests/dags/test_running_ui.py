@@ -8,6 +8,7 @@ import re
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -19,6 +20,7 @@ from playwright.sync_api import Page, expect
 from tests.dags import browser
 from tests.dags.airflow_client import until
 from tests.dags.running_airflow import PUBLISH, ROLLBACK, TRAIN, Running, release_of
+from tests.dags.spoiling import spoilt
 
 #: The first test waits for Airflow's start and three days of work.
 pytestmark = pytest.mark.timeout(1200)
@@ -47,6 +49,7 @@ def test_nothing_listens_beyond_loopback(running: Running) -> None:
         "/nightshelf/reports/",
         "/nightshelf/reports/2026-01-01-00000000/report.html",
         "/nightshelf/reports/2026-01-01-00000000/model.html",
+        "/nightshelf/reports/stopped/2026-01-01-00000000/report.html",
         "/nightshelf/runs/report/recommender_train/some-run",
         "/nightshelf/runs/model/recommender_train/some-run",
         "/nightshelf/openapi.json",
@@ -67,6 +70,8 @@ def test_reports_ask_for_the_login(running: Running, path: str) -> None:
         "/nightshelf/reports/%2e%2e/report.html",
         "/nightshelf/reports/2026-01-01-00000000%2f..%2f..%2freport.html",
         "/nightshelf/reports//etc/passwd",
+        "/nightshelf/reports/stopped/..%2f..%2fpasswords.json/report.html",
+        "/nightshelf/reports/stopped/%2e%2e/report.html",
         "/nightshelf/reports/2026-01-01-00000000/decision.html",
         "/nightshelf/runs/report/recommender_replay/some-run",
     ],
@@ -128,12 +133,44 @@ def test_what_an_engineer_sees(
 
     page.goto(url)
     page.get_by_role("link", name="Reports").or_(page.get_by_role("button", name="Reports")).first.click()  # fmt: skip
-    expect(shown.get_by_role("heading", name="All releases")).to_be_visible()
+    expect(shown.get_by_role("heading", name="All runs")).to_be_visible()
     page.screenshot(path=screenshots / "reports.png")
     shown.locator(f"a[href='{release}/report.html']").click()
     expect(shown.get_by_role("heading", name="Data of ")).to_be_visible()
     shown.get_by_role("link", name="Model of this release").click()
     expect(shown.get_by_role("heading", name="Model of ").first).to_be_visible()
+
+
+def test_a_stopped_day_is_told(
+    running: Running,
+    backfilled: list[dict[str, Any]],
+    days: list[date],
+    page: Page,
+    screenshots: Path,
+) -> None:
+    """The tabs of a run without a release say why it has none; the index of all runs leads to the same page."""
+    assert backfilled
+    (drop,) = (running.artifacts / "drops" / "ratings" / f"ds={days[1]}").glob("*.parquet")
+    with spoilt(drop, "a tenth of the rows is broken", running.artifacts):
+        run = running.airflow.trigger(TRAIN, {}, str(days[1]))
+        assert running.airflow.wait(TRAIN, run) == "failed"
+    told = running.airflow.xcom(TRAIN, run, "extract", "problem")
+    first = running.airflow.log(TRAIN, run, "extract")[0]
+    assert first == f"{told['what']}\n  where: {told['where']}\n  do: {told['do']}"
+    page.goto(f"{running.airflow.url}/dags/{TRAIN}/runs/{quote(run, safe='')}")
+    shown = page.frame_locator("iframe")
+    page.get_by_role("link", name="Model report", exact=True).click()
+    expect(shown.get_by_role("heading", name="This run has no release")).to_be_visible()
+    expect(shown.get_by_text(told["do"])).to_be_visible()
+    page.get_by_role("link", name="Data report", exact=True).click()
+    expect(shown.get_by_text("This day was stopped before there was a release")).to_be_visible()
+    expect(shown.get_by_text(told["what"])).to_be_visible()
+    shown.get_by_text("Examples").first.click()
+    expect(shown.get_by_text(f"ds={days[1]}/").first).to_be_visible()
+    page.screenshot(path=screenshots / "stopped.png")
+    shown.get_by_role("link", name="All runs").click()
+    shown.get_by_role("link", name=str(days[1])).first.click()
+    expect(shown.get_by_text(told["what"])).to_be_visible()
 
 
 def test_a_request_for_approval_leads_to_the_reports(

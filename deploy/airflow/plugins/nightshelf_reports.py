@@ -1,13 +1,15 @@
 """Shows the reports on data and models inside Airflow, to people who are logged in to it.
 
 In: the pages that `nightshelf report` wrote under `NIGHTSHELF_ARTIFACTS`/releases. Out: an entry *Reports* in the
-navigation (the index of all releases) and the tabs *Data report* and *Model report* on every run. Guarantees that each
-page asks for the Airflow login and the right to read runs of `recommender_train`, that only the pages that the command
-writes are served, and that a served page can load nothing from anywhere.
+navigation (the index of all runs) and the tabs *Data report* and *Model report* on every run; a run without a release
+shows there why it has none. Guarantees that each page asks for the Airflow login and the right to read runs of
+`recommender_train`, that only the pages that the command writes are served, and that a served page can load nothing
+from anywhere.
 """
 
 import os
 import re
+from html import escape
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
@@ -33,6 +35,19 @@ _NO_RELEASE = (
     "This run has no release (yet), so it has no report. If it has failed, the first lines of the failed task's log "
     "say why."
 )
+#: The XCom of a task that did not succeed (dags/nightshelf_command.py): what, where, do, and a page if there is one.
+_PROBLEM_XCOM = "problem"
+_NOTE = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>{title}</title>
+<style>body {{ font: 1rem/1.55 system-ui, sans-serif; margin: 1.5rem; max-width: 44rem;
+  overflow-wrap: anywhere; }}</style>
+<main><h1>{title}</h1>{paragraphs}</main>
+</html>
+"""
 _HEADERS = {
     # Pages carry their styles and plots in themselves; book titles in them are other people's text.
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:; font-src data:; "
@@ -56,11 +71,14 @@ def _releases() -> Path:
     return Path(os.environ.get("NIGHTSHELF_ARTIFACTS", "artifacts")) / "releases"
 
 
+def _note(title: str, *paragraphs: str, status: int = 404) -> Response:
+    text = "".join(f"<p>{escape(paragraph)}</p>" for paragraph in paragraphs)
+    return HTMLResponse(_NOTE.format(title=escape(title), paragraphs=text), status, _HEADERS)
+
+
 def _page(path: Path, otherwise: str) -> Response:
     if not path.is_file():
-        return HTMLResponse(
-            f"<!doctype html><title>No report</title><p>{otherwise}</p>", 404, _HEADERS
-        )
+        return _note("No report", otherwise)
     return FileResponse(path, media_type="text/html", headers=_HEADERS)
 
 
@@ -96,26 +114,41 @@ def table_page(
     return _page(_releases() / release / "validation" / f"{table}.html", "There is no such page.")
 
 
+@app.get("/reports/stopped/{stop}/report.html")
+def report_of_stop(stop: Annotated[str, PathParameter(max_length=40)]) -> Response:
+    """Serve the page of a day that was stopped before it had a release."""
+    if not _RELEASE.fullmatch(stop):
+        raise HTTPException(404, "no such stop")
+    return _page(_releases() / "stopped" / stop / "report.html", "There is no such page.")
+
+
 @app.get("/runs/{page}/{dag_id}/{run_id:path}")
 def report_of_run(page: Literal["report", "model"], dag_id: str, run_id: str) -> Response:
-    """Go to a report of the release that a run is about."""
-    release = _release_of(dag_id, run_id)
-    if release is None:
-        return _page(Path("/nonexistent"), _NO_RELEASE)
-    return RedirectResponse(f"{_PREFIX}/reports/{quote(release)}/{page}.html", headers=_HEADERS)
-
-
-def _release_of(dag_id: str, run_id: str) -> str | None:
+    """Go to a report of the release that a run is about; without one, say why there is none."""
     if dag_id not in _RELEASE_XCOM:
-        return None
+        return _note("No report", _NO_RELEASE)
     task_id, key = _RELEASE_XCOM[dag_id]
-    with create_session() as session:
-        rows = session.scalars(
-            XComModel.get_many(run_id=run_id, dag_ids=dag_id, task_ids=task_id, key=key, limit=1)
-        ).all()
-        found: Any = XComModel.deserialize_value(rows[0]) if rows else None
+    found = _xcom(dag_id, run_id, key, task_id)
     release = found.get("release") if isinstance(found, dict) else found
-    return release if isinstance(release, str) and _RELEASE.fullmatch(release) else None
+    if isinstance(release, str) and _RELEASE.fullmatch(release):
+        return RedirectResponse(f"{_PREFIX}/reports/{quote(release)}/{page}.html", headers=_HEADERS)
+    problem = _xcom(dag_id, run_id, _PROBLEM_XCOM)
+    if problem is None:
+        return _note("No report", _NO_RELEASE)
+    stop = Path(problem["report"] or "").parent.name
+    if page == "report" and _RELEASE.fullmatch(stop):
+        return RedirectResponse(f"{_PREFIX}/reports/stopped/{stop}/report.html", headers=_HEADERS)
+    more = (f"Where: {problem['where']}", f"What to do: {problem['do']}")
+    return _note("This run has no release", problem["what"], *more, status=200)
+
+
+def _xcom(dag_id: str, run_id: str, key: str, task_id: str | None = None) -> Any:
+    """Return the newest value of that name in a run, or None."""
+    given = XComModel.get_many(run_id=run_id, dag_ids=dag_id, task_ids=task_id, key=key, limit=1)
+    newest = given.order_by(None).order_by(XComModel.timestamp.desc())
+    with create_session() as session:
+        row = session.scalars(newest).first()
+        return None if row is None else XComModel.deserialize_value(row)
 
 
 class NightshelfReports(AirflowPlugin):
