@@ -88,7 +88,7 @@ def down(settings: AirflowSettings) -> None:
 
 
 def token(settings: AirflowSettings) -> str:
-    """Return a token for the REST API. Raises urllib.error.URLError while nothing answers."""
+    """Return a token for the REST API; while Airflow starts it raises what `visible_dags` catches."""
     password = json.loads(settings.passwords.read_text(encoding="utf-8"))["admin"]
     request = urllib.request.Request(  # noqa: S310  # our own loopback URL
         f"{settings.url}/auth/token",
@@ -108,7 +108,7 @@ def visible_dags(settings: AirflowSettings) -> set[str]:
         )
         with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310  # the same
             return {str(dag["dag_id"]) for dag in json.load(answer)["dags"]}
-    except (OSError, http.client.HTTPException, ValueError, KeyError):
+    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
         # While it starts: no connection, a refusal, or an answer that breaks off or is not yet the API's.
         return set()
 
