@@ -13,7 +13,7 @@ from tests.dags.airflow_client import until
 from tests.dags.running_airflow import PUBLISH, TRAIN, Running, published, release_of
 
 #: The first test waits for Airflow's start and three days of work.
-pytestmark = pytest.mark.timeout(1200)
+pytestmark = pytest.mark.timeout(3600)
 
 
 def test_a_backfill_means_something(

@@ -23,7 +23,7 @@ from tests.dags.running_airflow import PUBLISH, ROLLBACK, TRAIN, Running, releas
 from tests.dags.spoiling import spoilt
 
 #: The first test waits for Airflow's start and three days of work.
-pytestmark = pytest.mark.timeout(1200)
+pytestmark = pytest.mark.timeout(3600)
 
 
 def test_nothing_listens_beyond_loopback(running: Running) -> None:
