@@ -72,7 +72,8 @@ def process_environment(
     secret = settings.airflow_secret or _kept(folder / "secret")
     password = settings.airflow_password or _password(settings.passwords)
     _write_private(settings.passwords, json.dumps({"admin": password}))
-    database = settings.airflow_database or f"sqlite:///{folder / 'airflow.db'}"
+    # Four programs write in turn; at a load of 40 on two cores one waited longer than SQLite's 5 s for its turn.
+    database = settings.airflow_database or f"sqlite:///{folder / 'airflow.db'}?timeout=60"
     return {
         **jobs,
         **{name: value for name, value in environ.items() if not name.startswith("AIRFLOW__")},
