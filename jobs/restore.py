@@ -125,7 +125,7 @@ def _point(store: Store, standing: Standing, live: str, previous: str | None) ->
             "look at `nightshelf releases`; activate another release, or run restore again",
         )
     # Now that the lists rolled back from are no longer served, they can be barred here too.
-    changes.bar(store, standing.history)
+    changes.bar(store, history.fold(journal.read(store.artifacts.journal)))
     return done.generation
 
 

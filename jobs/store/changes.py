@@ -105,10 +105,14 @@ def _close(store: Store, intent: dict[str, Any]) -> None:
 
 
 def bar(store: Store, past: History) -> None:
-    """Quarantine in Redis what the journal bars and the catalog does not know of."""
+    """Quarantine in Redis what the journal bars and the catalog does not know of.
+
+    Not what an open intent bars: it may yet be refused, and then the lists that it would have left are live.
+    """
     known = store.catalog.read().quarantine
+    doubtful = {intent["seq"] for intent in past.opened}
     for digest, entry in past.quarantine.items():
-        if digest not in known:
+        if digest not in known and entry["seq"] not in doubtful:
             store.catalog.change("quarantine", digest, json.dumps(entry))
 
 

@@ -8,7 +8,7 @@ import redis
 from jobs import activate, audit, list_releases, publish, restore, retire, rollback
 from jobs.release import journal
 from jobs.release.folder import Artifacts
-from jobs.runtime.errors import BrokenInput
+from jobs.runtime.errors import BrokenInput, TryLater
 from jobs.runtime.settings import Settings
 from tests import store
 from tests.releases import write_release
@@ -166,3 +166,27 @@ def test_a_dead_activation_of_barred_lists_blocks_nothing(
     assert (outcome.release, outcome.restored) == (old, True)
     assert activated["digest"] in list_releases.run(artifacts, settings).quarantined
     assert not list_releases.run(artifacts, settings).behind_journal
+
+
+def test_a_rollback_refused_after_redis_was_wiped_bars_nothing(
+    artifacts: Artifacts, settings: Settings
+) -> None:
+    """It was held up while Redis was wiped and another command came by; the lists it did not leave come back live."""
+    old = store.go_live(artifacts, settings, "2026-01-01")
+    new = store.go_live(artifacts, settings, "2026-01-02", variant=1)
+    activated = {e.get("to"): e for e in journal.read(artifacts.journal)}
+    intent = journal.append(
+        artifacts.journal,
+        journal.ROLLBACK,
+        generation=3,
+        expected=2,
+        to=old,
+        digest=activated[old]["digest"],
+        quarantined=activated[new]["digest"],
+    )
+    store.wipe(settings)
+    with pytest.raises(TryLater, match="lost changes"):
+        retire.run(settings)
+    journal.append(artifacts.journal, journal.OUTCOME, of=intent["seq"], result="generation 0")
+    outcome = restore.run(artifacts, settings)
+    assert (outcome.release, outcome.previous, outcome.restored) == (new, old, True)

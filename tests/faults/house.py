@@ -1,0 +1,270 @@
+"""The whole native stack as separate processes that can be killed, frozen and started again one by one.
+
+In: a folder, a node time-out, perhaps a network with a place for each Redis node. Out: three Redis primaries with a
+Redis replica each, edge replicas, NGINX, and what is known from outside of their health. Guarantees that everything it
+started has ended when the block ends.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import redis
+from redis.backoff import NoBackoff
+from redis.crc import key_slot
+from redis.exceptions import RedisError
+from redis.retry import Retry
+
+from deploy.local import cluster
+from jobs.runtime.settings import Settings
+from schemas.environment import Node
+from tests.conftest import free_ports
+from tests.deploy.nginx.front import running_front
+from tests.faults.network import Network
+from tests.waiting import until
+
+PRIMARIES = 3
+EDGES = 3
+
+_EDGE = str(Path(sys.executable).with_name("nightshelf-edge"))
+_ASK_S = 0.2
+_SLOTS = 16_384
+
+
+@dataclass
+class Part:
+    """One process of the stack."""
+
+    name: str
+    command: list[str]
+    log: Path
+    environment: dict[str, str] = field(default_factory=dict)
+    process: "subprocess.Popen[bytes] | None" = None
+    frozen: bool = False
+
+    @property
+    def running(self) -> bool:
+        """Whether it runs and is not frozen."""
+        return self.process is not None and self.process.poll() is None and not self.frozen
+
+    @property
+    def pid(self) -> int:
+        """The process id of a started part."""
+        assert self.process is not None
+        return self.process.pid
+
+    def start(self) -> None:
+        """Start it; its output goes to its log."""
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                self.command, stdout=log, stderr=log, env={**os.environ, **self.environment}
+            )
+
+    def kill(self) -> None:
+        """End it at once."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait(timeout=30)
+            self.frozen = False
+
+    def freeze(self) -> None:
+        """Stop it where it is; connections to it stay and nothing answers."""
+        os.kill(self.pid, signal.SIGSTOP)
+        self.frozen = True
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        os.kill(self.pid, signal.SIGCONT)
+        self.frozen = False
+
+
+@dataclass
+class RedisNode(Part):
+    """A Redis node at an address; `cut` while clients cannot reach it."""
+
+    address: Node = field(kw_only=True)
+    place: int = field(kw_only=True)
+    cut: bool = False
+
+    @property
+    def reachable(self) -> bool:
+        """Whether a client can reach it."""
+        return self.running and not self.cut
+
+    def ask(self, *command: str | int) -> Any:
+        """Return the plain answer to a command. Raises RedisError."""
+        with redis.Redis(
+            host=self.address.host,
+            port=self.address.port,
+            socket_timeout=_ASK_S,
+            socket_connect_timeout=_ASK_S,
+            retry=Retry(NoBackoff(), 0),
+            decode_responses=True,
+        ) as client:
+            # Text and lists as Redis sends them, whatever this version of redis-py would make of them.
+            client.response_callbacks.clear()
+            return client.execute_command(*command)
+
+    @property
+    def myself(self) -> list[str]:
+        """Its own line of CLUSTER NODES, in parts. Raises RedisError."""
+        lines: list[str] = self.ask("CLUSTER", "NODES").splitlines()
+        return next(line for line in lines if "myself" in line).split()
+
+    @property
+    def slots(self) -> list[tuple[int, int]]:
+        """The ranges that it serves as primary, by its own word; none while it does not answer."""
+        try:
+            parts = self.myself
+        except RedisError:
+            return []
+        if "master" not in parts[2]:
+            return []
+        ranges = (part.partition("-") for part in parts[8:] if not part.startswith("["))
+        return [(int(low), int(high or low)) for low, _, high in ranges]
+
+
+@dataclass
+class House:
+    """The running stack."""
+
+    folder: Path
+    redis: list[RedisNode]
+    edges: list[Part]
+    settings: Settings
+    network: Network | None
+    port: int = 0
+    nginx: "subprocess.Popen[bytes] | None" = None
+
+    def primary_of(self, key: str) -> RedisNode:
+        """Return the reachable node that serves a key as primary. Raises LookupError while there is none."""
+        slot = key_slot(key.encode())
+        for node in self.redis:
+            if node.reachable and any(low <= slot <= high for low, high in node.slots):
+                return node
+        raise LookupError(key)
+
+    def copy_of(self, primary: RedisNode) -> RedisNode:
+        """Return the Redis replica of a primary. Raises LookupError where there is none."""
+        name = primary.myself[0]
+        for node in self.redis:
+            if node.reachable and node.myself[3] == name:
+                return node
+        raise LookupError(primary.name)
+
+    def healed(self) -> bool:
+        """Say whether all reachable nodes report `cluster_state:ok` and reachable primaries serve every slot."""
+        served = 0
+        for node in self.redis:
+            if node.reachable:
+                try:
+                    state = node.ask("CLUSTER", "INFO")
+                except RedisError:
+                    return False
+                if "cluster_state:ok" not in state:
+                    return False
+                served += sum(high - low + 1 for low, high in node.slots)
+        return served >= _SLOTS
+
+    def whole(self) -> bool:
+        """Say whether every node runs, all is healed, and every Redis replica has synced."""
+        return all(n.reachable for n in self.redis) and self.healed() and self._synced()
+
+    def _synced(self) -> bool:
+        try:
+            roles = [node.ask("ROLE") for node in self.redis]
+        except RedisError:
+            return False
+        copies = [role for role in roles if role[0] == "slave"]
+        return len(copies) == PRIMARIES and all(role[3] == "connected" for role in copies)
+
+    def wait_until_whole(self, deadline_s: float = 60) -> None:
+        """Wait for `whole`."""
+        until(self.whole, "the Redis Cluster is whole again", deadline_s)
+
+
+@contextmanager
+def running(
+    folder: Path,
+    artifacts: Path,
+    *,
+    node_timeout_ms: int = 2000,
+    network: Network | None = None,
+    edge: dict[str, str] | None = None,
+    nginx: dict[str, Any] | None = None,
+    first: Callable[[Settings], object],
+) -> Iterator[House]:
+    """Give a whole stack that serves what `first` published.
+
+    `edge` and `nginx` are settings of theirs besides the defaults.
+    """
+    with ExitStack() as stack:
+        nodes = _redis(folder, node_timeout_ms, network)
+        for node in nodes:
+            stack.callback(_end, node)
+            node.start()
+        cluster.form(
+            [node.address.port for node in nodes], 1, [node.address.host for node in nodes]
+        )
+        addresses = tuple(node.address for node in nodes)
+        settings = Settings(artifacts=artifacts, redis=addresses, retire_grace_s=60, lease_s=2)
+        first(settings)
+        ports = free_ports(EDGES)
+        edges = [_edge(folder, port, addresses, edge or {}) for port in ports]
+        house = House(folder, nodes, edges, settings, network)
+        for part in edges:
+            stack.callback(_end, part)
+            part.start()
+        for port in ports:
+            until(lambda port=port: _listens(port), f"an edge replica at {port}")  # type: ignore[misc]
+        replicas = ",".join(f"{cluster.HOST}:{port}" for port in ports)
+        choices = {"nginx_read_timeout_ms": 300, **(nginx or {})}
+        front = stack.enter_context(running_front(folder / "nginx", replicas, **choices))
+        house.port, house.nginx = front.port, front.process
+        yield house
+
+
+def _redis(folder: Path, node_timeout_ms: int, network: Network | None) -> list[RedisNode]:
+    ports = free_ports(2 * PRIMARIES)
+    nodes = []
+    for place, port in enumerate(ports, start=1):
+        host = network.addresses[place] if network else cluster.HOST
+        options = ["--cluster-node-timeout", str(node_timeout_ms)]
+        if network:
+            options += ["--bind", host, cluster.HOST, "--protected-mode", "no"]
+        command = cluster.server_command(port, folder / f"redis-{port}", *options)
+        if network:
+            command = network.inside(place, command)
+        log = folder / f"redis-{port}.log"
+        nodes.append(
+            RedisNode(f"redis-{place}", command, log, address=Node(host, port), place=place)
+        )
+    return nodes
+
+
+def _edge(folder: Path, port: int, nodes: tuple[Node, ...], more: dict[str, str]) -> Part:
+    environment = {
+        "NIGHTSHELF_EDGE_PORT": str(port),
+        "NIGHTSHELF_REDIS": ",".join(f"{node.host}:{node.port}" for node in nodes),
+        "NIGHTSHELF_DRAIN_S": "0.1",
+        **more,
+    }
+    return Part(f"edge-{port}", [_EDGE], folder / f"edge-{port}.log", environment)
+
+
+def _end(part: Part) -> None:
+    if part.frozen:
+        part.thaw()
+    part.kill()
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex((cluster.HOST, port)) == 0
