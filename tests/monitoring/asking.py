@@ -8,7 +8,7 @@ from tests import waiting
 DEADLINE_S = 120
 
 
-def until(condition: Callable[[], object], what: str, deadline_s: float = DEADLINE_S) -> None:
+def until(condition: Callable[[], object], what: object, deadline_s: float = DEADLINE_S) -> None:
     """Wait as `tests.waiting.until` does, as long as a house may take."""
     waiting.until(condition, what, deadline_s)
 
