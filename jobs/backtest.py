@@ -21,7 +21,7 @@ from jobs.judgement.ranked import Ids, Ranked
 from jobs.judgement.settings import JudgementSettings
 from jobs.model import ranking
 from jobs.model.ranking import History
-from jobs.model.settings import ModelSettings
+from jobs.model.settings import ModelSettings, as_mapping
 from jobs.release import inputs
 from jobs.release.folder import ReleaseFolder, require
 from jobs.runtime.errors import BrokenInput, GateRefused
@@ -29,7 +29,6 @@ from jobs.runtime.files import write_json
 from jobs.runtime.progress import progress
 from schemas import tables
 
-MODEL = "als"
 RECENT = "recent_popularity"
 ALL_TIME = "all_time_popularity"
 
@@ -66,10 +65,10 @@ def read_rows(folder: ReleaseFolder) -> Rows:
 
 
 def rankers(model: ModelSettings, judgement: JudgementSettings) -> dict[str, Ranker]:
-    """Return the model and the two popularity lists it has to beat."""
+    """Return the model, under its engine's name, and the two popularity lists it has to beat."""
     recent = judgement.popularity_half_life_share
     return {
-        MODEL: lambda past: ranking.by_model(past, model, DEPTH),
+        model.engine: lambda past: ranking.by_model(past, model, DEPTH),
         RECENT: lambda past: ranking.by_popularity(past, recent, DEPTH),
         ALL_TIME: lambda past: ranking.by_popularity(past, math.inf, DEPTH),
     }
@@ -135,12 +134,12 @@ def run(
     lists = roll(cuts, rankers(model, judgement), "backtest")
     found = measure(cuts, lists, judgement.head_share)
     how = Resampling(judgement.samples, judgement.confidence, judgement.seed)
-    described = measured.described(found, MODEL, how)
+    described = measured.described(found, model.engine, how)
     target = folder.root / "backtest.json"
     content: dict[str, Any] = {
         "release": folder.release,
         "shares": shares,
-        "settings": {"model": asdict(model), "judgement": asdict(judgement)},
+        "settings": {"model": as_mapping(model), "judgement": asdict(judgement)},
         "slices": [
             {"history_rows": cut.history.num_rows, "rows": cut.rows, "users": len(cut.case_ids)}
             for cut in cuts

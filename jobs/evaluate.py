@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from jobs import backtest
-from jobs.backtest import MODEL, RECENT
+from jobs.backtest import RECENT
 from jobs.judgement import bootstrap, churn, comparison, measured, slices, verdict
 from jobs.judgement.bootstrap import Resampling
 from jobs.judgement.comparison import Comparison
@@ -84,10 +84,14 @@ def run(
             else None
         )
         evidence = _evidence(
-            folder, (rolled, found, shipped, compared), rows.catalogue, how, ordered=ordered
+            folder,
+            (rolled, found, shipped, compared),
+            rows.catalogue,
+            how,
+            engine=model.engine if ordered else None,
         )
         reasons = verdict.reasons(evidence, settings)
-        described = measured.described(found, MODEL, how)
+        described = measured.described(found, model.engine, how)
         decision = _decision(folder.release, reference, reasons, described, compared)
         write_json(
             folder.evaluation,
@@ -157,24 +161,25 @@ def _evidence(
     catalogue: Ids,
     how: Resampling,
     *,
-    ordered: bool,
+    engine: str | None,
 ) -> verdict.Evidence:
+    """Return what the verdict is about; `engine` is None where rows tell no time and nothing could be measured."""
     rolled, found, shipped, compared = parts
     recent = overlap = candidate_coverage = None
     broken = 0
-    if rolled is not None:
-        ours, theirs = found[MODEL], found[RECENT]
+    if rolled is not None and engine is not None:
+        ours, theirs = found[engine], found[RECENT]
         recent = bootstrap.difference(
             ours.case_users, ours.per_case["ndcg_at_10"], theirs.per_case["ndcg_at_10"], how
         )
-        judged = rolled.lists[MODEL][-1]
+        judged = rolled.lists[engine][-1]
         users = judged.user_ids
         overlap = float(churn.rank_biased_overlap(shipped.lists.of(users), judged.of(users)).mean())
         candidate_coverage = comparison.coverage(judged, catalogue)
         broken = sum(ours.broken.values())
     return verdict.Evidence(
-        time_ordered=ordered,
-        users=len(np.unique(found[MODEL].case_users)) if found else 0,
+        time_ordered=engine is not None,
+        users=len(np.unique(found[engine].case_users)) if engine in found else 0,
         checks={table: result.status(folder, table) for table in _CHECKED},
         broken_lists=broken,
         missing_users=shipped.missing,

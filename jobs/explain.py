@@ -23,7 +23,7 @@ from schemas.tables import ALL_BOOKS, ARRIVED_AT, BOOK_ID, RATING, SOURCE_ROW, T
 
 #: Source and reason of each kind of list, as they are over HTTP.
 _SOURCES: dict[int, tuple[str, str | None]] = {
-    values.KIND_ALS: ("als", None),
+    **{kind: (engine, None) for kind, engine in values.PERSONAL.items()},
     values.KIND_SHORT_HISTORY: ("popularity", "short_history"),
 }
 _UNKNOWN = ("popularity", "unknown_user")

@@ -14,7 +14,7 @@ import pyarrow as pa
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from jobs.model import als, matrix, personal, popularity, scoring
+from jobs.model import als, engines, matrix, personal, popularity, scoring
 from jobs.model.settings import ModelSettings
 from jobs.release import inputs
 from jobs.release.folder import ReleaseFolder, require
@@ -31,7 +31,6 @@ from schemas.tables import (
     SCORES,
     SIMILAR,
     SOURCE,
-    SOURCE_ALS,
     SOURCE_POPULARITY,
     TAG,
     USER_ID,
@@ -132,7 +131,7 @@ def _write_lists(
     """Write a list for every user and return (lists, of them popularity lists, of them short lists)."""
     rated = catalogue.rated
     listed = personal.best(vectors, rated, popular, settings, settings.list_length, threads=threads)
-    found, sources = listed.found, np.where(listed.own, SOURCE_ALS, SOURCE_POPULARITY)
+    found, sources = listed.found, np.where(listed.own, settings.engine, SOURCE_POPULARITY)
     table = pa.table(
         {
             USER_ID: _array(catalogue.user_ids.values),
@@ -189,12 +188,13 @@ def _write_similar(
     settings: ModelSettings,
     threads: int | None,
 ) -> int:
-    """Write the books with the nearest vectors (cosine) of every book that has one; return how many."""
-    norms = np.linalg.norm(vectors, axis=1)
-    known = np.flatnonzero(norms > 0)
-    units = vectors[known] / norms[known, None]
-    itself = sp.identity(len(known), dtype=np.float32, format="csr")
-    found = scoring.best(units, units, itself, settings.similar_length, threads=threads)
+    """Write the most similar books of every book that has a vector; return how many."""
+    known = np.flatnonzero(vectors.any(axis=1))
+    rows, columns = engines.of(settings).similarity(vectors)
+    itself = sp.identity(len(vectors), dtype=np.float32, format="csr")[known]
+    found = scoring.best(
+        rows[known], columns[known], itself[:, known], settings.similar_length, threads=threads
+    )
     ids = matrix.Ids(catalogue.book_ids.values[known])
     table = pa.table({BOOK_ID: _array(ids.values), **_columns(found, ids)})
     write_table(folder.similar, table, SIMILAR)

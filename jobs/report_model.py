@@ -7,7 +7,7 @@ folder. Guarantees a page that needs nothing but itself: no script, no font, no 
 from dataclasses import dataclass
 from pathlib import Path
 
-from jobs.judgement import page, shelves
+from jobs.judgement import over_time, page, shelves
 from jobs.page.rendering import render
 from jobs.release.folder import ReleaseFolder, require
 from jobs.runtime.files import write_text
@@ -39,7 +39,7 @@ def run(folder: ReleaseFolder) -> Outcome:
         "data_has_page": folder.data_page.is_file(),
         "judged": judged,
         "mark": page.MARKS[judged.verdict],
-        "past": page.over_releases(folder),
+        "past": over_time.plots(folder),
         # A release that was stopped has no lists yet.
         "shown": shelves.of(folder, reference) if folder.lists.is_file() else None,
     }

@@ -64,7 +64,7 @@ def run(
         artifacts.drops,
         artifacts.releases,
         partition,
-        model_settings.load(settings.model_settings),
+        model_settings.load(settings.model_settings, settings.engine),
         max_reject_share=settings.max_reject_share,
         run_by=settings.run_by,
         unchanged_ok=unchanged_ok,

@@ -1,4 +1,4 @@
-"""Train: factors for every user and book from the accepted ratings.
+"""Train: vectors for every book, and for every user where the engine fits them, from the accepted ratings.
 
 In: `interactions.parquet`, `books.parquet` and the settings of a release. Out: `factors.parquet`. Guarantees that the
 same input and settings give the same bytes, whatever the number of threads.
@@ -10,9 +10,10 @@ from datetime import UTC, datetime
 import numpy as np
 import polars as pl
 import pyarrow as pa
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from jobs.model import als, confidence, matrix
+from jobs.model import als, confidence, engines, matrix
 from jobs.model.settings import ModelSettings
 from jobs.release import inputs
 from jobs.release.folder import ReleaseFolder, require
@@ -33,7 +34,10 @@ from schemas.tables import (
 
 @dataclass(frozen=True)
 class Outcome:
-    """What was trained; `digest` is the SHA-256 of factors.parquet, `trained_at` a time in UTC."""
+    """What was trained: `factors` is the width of the vectors, `digest` the SHA-256 of factors.parquet.
+
+    `trained_at` is a time in UTC.
+    """
 
     release: str
     users: int
@@ -48,7 +52,7 @@ class Outcome:
 def run(folder: ReleaseFolder, run_by: str, threads: int | None = None) -> Outcome:
     """Fit the model of a release and write its factors.
 
-    Raises BrokenInput when extract has not finished.
+    Raises BrokenInput when extract has not finished, WrongUsage when the engine cannot hold so many books.
     """
     standing = read_record(folder.records, "train")
     if standing is not None and folder.factors.is_file():
@@ -61,13 +65,13 @@ def run(folder: ReleaseFolder, run_by: str, threads: int | None = None) -> Outco
     users = matrix.ids_of(rows[USER_ID].to_numpy())
     with recorded("train", folder.records, run_by) as counts:
         fitted, positives = fit(rows, users, books, settings, threads, show_progress=True)
-        write_table(folder.factors, _table(fitted, users, books), factors(settings.factors))
+        write_table(folder.factors, _table(fitted, users, books), factors(fitted.books.shape[1]))
         outcome = Outcome(
             release=folder.release,
             users=len(users.values),
             books=len(books.values),
             positives=positives,
-            factors=settings.factors,
+            factors=fitted.books.shape[1],
             digest=sha256(folder.factors),
             trained_at=datetime.now(UTC).isoformat(timespec="seconds"),
         )
@@ -86,24 +90,25 @@ def fit(
 ) -> tuple[als.Factors, int]:
     """Return factors of all users and books from rows in order of arrival, and the number of positive ratings.
 
-    The books' vectors come from the alternating fit; the users' are solved once more, fully and from their own
-    confidences (`jobs.model.confidence.profiles`), against the final vectors of the books.
+    The books' vectors come from the engine's fit; the users' from their own confidences
+    (`jobs.model.confidence.profiles`) against the final vectors of the books.
     """
     ratings = rows[RATING].to_numpy()
-    pairs = matrix.pairs_of(
+    pairs = _pairs(rows, users, books)
+    engine = engines.of(settings)
+    training = confidence.training(pairs, ratings, settings)
+    fitted = engine.books(training, settings, threads, show_progress=show_progress)
+    profiles = confidence.profiles(pairs, ratings, settings)
+    own = engine.readers(profiles, fitted, settings, threads)
+    return als.Factors(own, fitted), int((ratings >= settings.positive_from).sum())
+
+
+def _pairs(rows: pl.DataFrame, users: matrix.Ids, books: matrix.Ids) -> matrix.Pairs:
+    return matrix.pairs_of(
         users.positions(rows[USER_ID].to_numpy()),
         books.positions(rows[BOOK_ID].to_numpy()),
         (len(users.values), len(books.values)),
     )
-    fitted = als.fit(
-        confidence.training(pairs, ratings, settings),
-        settings,
-        threads,
-        show_progress=show_progress,
-    )
-    profiles = confidence.profiles(pairs, ratings, settings)
-    own = als.readers(profiles, fitted.books, settings, threads)
-    return als.Factors(own, fitted.books), int((ratings >= settings.positive_from).sum())
 
 
 @dataclass(frozen=True)
@@ -120,11 +125,33 @@ def read_factors(folder: ReleaseFolder) -> Stored:
     table = pl.read_parquet(require(folder.factors, "train"), columns=[SIDE, ENTITY_ID, VECTOR])
     is_book = (table[SIDE] == SIDE_BOOK).to_numpy()
     ids, vectors = table[ENTITY_ID].to_numpy(), table[VECTOR].to_numpy()
+    settings = inputs.settings(folder)
+    if not engines.of(settings).KEEPS_READERS:
+        return _with_readers(folder, ids[is_book], vectors[is_book], settings)
     return Stored(ids[~is_book], ids[is_book], als.Factors(vectors[~is_book], vectors[is_book]))
 
 
+def _with_readers(
+    folder: ReleaseFolder,
+    book_ids: NDArray[np.int32],
+    books: NDArray[np.float32],
+    settings: ModelSettings,
+) -> Stored:
+    """Return what is stored with the readers' vectors made again from the release's ratings."""
+    rows = pl.read_parquet(folder.interactions, columns=[USER_ID, BOOK_ID, RATING])
+    users = matrix.ids_of(rows[USER_ID].to_numpy())
+    pairs = _pairs(rows, users, matrix.Ids(book_ids))
+    profiles = confidence.profiles(pairs, rows[RATING].to_numpy(), settings)
+    own = engines.of(settings).readers(profiles, books, settings)
+    return Stored(users.values, book_ids, als.Factors(own, books))
+
+
 def _table(fitted: als.Factors, users: matrix.Ids, books: matrix.Ids) -> pa.Table:
-    vectors = np.concatenate([fitted.books, fitted.users])
+    if sp.issparse(fitted.users):
+        users, own = matrix.Ids(users.values[:0]), fitted.books[:0]
+    else:
+        own = fitted.users
+    vectors = np.concatenate([fitted.books, own])
     # By way of polars: pyarrow imports pandas (0.5 s) when it is given an array of numpy.
     return pa.table(
         {

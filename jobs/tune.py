@@ -8,7 +8,7 @@ and that a study broken off goes on where it stopped.
 import json
 import warnings
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,13 @@ import optuna
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
-from jobs.backtest import MODEL, Ranker, Rows, rows_of
+from jobs.backtest import Ranker, Rows, rows_of
 from jobs.judgement import bootstrap, metrics, slices
 from jobs.judgement.bootstrap import Resampling
 from jobs.judgement.measured import DEPTH, TOP
 from jobs.judgement.settings import JudgementSettings
 from jobs.model import ranking
-from jobs.model.settings import ModelSettings
+from jobs.model.settings import ALS, EASE, ModelSettings, as_mapping
 from jobs.release import inputs
 from jobs.release.folder import ReleaseFolder
 from jobs.runtime.files import sha256, write_text
@@ -46,7 +46,7 @@ class Range:
     log: bool = False
 
 
-#: The settings that are tuned. Factors are a matter of cost as well and stay as they are.
+#: The settings of ALS that are tuned. Factors are a matter of cost as well and stay as they are.
 SPACE = {
     "alpha": Range(2, 200, log=True),
     "regularization": Range(2, 2000, log=True),
@@ -59,6 +59,25 @@ SPACE = {
     "popularity_half_life_share": Range(0.005, 0.2, log=True),
     "popularity_exponent": Range(0, 0.6),
     "popularity_floor": Range(1e-4, 1, log=True),
+}
+#: What is tuned of each engine: of EASE what is left when it has one scale for all weights.
+SPACES = {
+    ALS: SPACE,
+    EASE: {
+        "regularization": Range(1, 2000, log=True),
+        **{
+            name: SPACE[name]
+            for name in (
+                "neutral_weight",
+                "low_weight",
+                "confidence_half_life_share",
+                "profile_half_life_books",
+                "popularity_half_life_share",
+                "popularity_exponent",
+                "popularity_floor",
+            )
+        },
+    },
 }
 
 
@@ -179,11 +198,11 @@ def run(
     prepared = prepare(rows_of(folder), before.positive_from, judgement.slice_share)
     study = search(
         prepared,
-        SPACE,
+        SPACES[before.engine],
         lambda values: _ranker(_with(before, values)),
         trials=trials,
         storage=storage,
-        name=MODEL,
+        name=before.engine,
         seed=judgement.seed,
     )
     best = _with(before, {key: _short(value) for key, value in study.best_params.items()})
@@ -222,7 +241,7 @@ def as_toml(settings: ModelSettings, provenance: dict[str, Any]) -> str:
     lines = ["# Found by `nightshelf tune`; where these values come from:"]
     lines += [f"#   {name}: {json.dumps(value)}" for name, value in provenance.items()]
     lines += ["", "[model]"]
-    lines += [f"{name} = {value!r}" for name, value in asdict(settings).items()]
+    lines += [f"{name} = {json.dumps(value)}" for name, value in as_mapping(settings).items()]
     return "\n".join(lines) + "\n"
 
 

@@ -39,8 +39,9 @@ SCORES = "scores"
 #: The tag under which the popularity list of all books stands.
 ALL_BOOKS = ""
 
-#: Values of the SOURCE column: where a user's list came from.
+#: Values of the SOURCE column: the engine that made a user's list, or popularity where it made none.
 SOURCE_ALS = "als"
+SOURCE_EASE = "ease"
 SOURCE_POPULARITY = "popularity"
 
 #: Values of the SIDE column of FACTORS.
@@ -105,7 +106,7 @@ TO_READ = pa.schema(
 
 
 def factors(width: int) -> pa.Schema:
-    """Return the schema of ALS factors: one row per user and per book, sorted by (side, entity_id)."""
+    """Return the schema of the vectors of books and, of engines that fit them, users, by (side, entity_id)."""
     return pa.schema(
         [
             pa.field(SIDE, pa.string(), nullable=False),

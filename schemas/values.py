@@ -3,7 +3,7 @@
 In: book ids and scores. Out: bytes, and back. Guarantees that packing loses nothing of what the release's
 parquet files hold: their scores are numbers that a float16 holds exactly.
 
-    byte 0       kind (KIND_ALS, KIND_SHORT_HISTORY)
+    byte 0       kind (KIND_ALS, KIND_SHORT_HISTORY, KIND_EASE)
     then         n book ids, little-endian unsigned, `id_bytes` (2 or 4) each
     then         n scores, little-endian float16
 
@@ -16,6 +16,9 @@ from functools import lru_cache
 
 KIND_ALS = 0
 KIND_SHORT_HISTORY = 1
+KIND_EASE = 2
+#: The kinds of a personal list, and the engine that made it: what `source` says over HTTP.
+PERSONAL = {KIND_ALS: "als", KIND_EASE: "ease"}
 
 SCORE_BYTES = 2
 

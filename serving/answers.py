@@ -13,7 +13,7 @@ from schemas import values
 
 Header = tuple[bytes, bytes]
 
-ALS, POPULARITY = "als", "popularity"
+POPULARITY = "popularity"
 
 UNKNOWN_USER = "unknown_user"
 SHORT_HISTORY = "short_history"

@@ -5,6 +5,7 @@ In: nothing. Out: the parts, and references to them by name. Guarantees that a n
 
 from typing import Any
 
+from schemas.values import PERSONAL
 from serving.parameters import GREATEST_ID
 
 
@@ -19,7 +20,7 @@ def _object(**properties: Any) -> dict[str, Any]:
 
 ID = {"type": "integer", "minimum": 1, "maximum": GREATEST_ID}
 RELEASE = {"type": "string", "pattern": r"^\d{4}-\d{2}-\d{2}-[0-9a-f]{8}$"}
-_SOURCE = {"type": "string", "enum": ["als", "popularity"]}
+_SOURCE = {"type": "string", "enum": [*PERSONAL.values(), "popularity"]}
 _ITEMS = {"type": "array", "items": ref("schemas", "Item")}
 
 SCHEMAS: dict[str, Any] = {

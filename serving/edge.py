@@ -115,8 +115,9 @@ class Edge:
             else:
                 if value is not None:
                     inside = answers.items(value, limit, meta.id_bytes)
-                    if value[0] == values.KIND_ALS:
-                        return answers.ALS, None, inside
+                    engine = values.PERSONAL.get(value[0])
+                    if engine is not None:
+                        return engine, None, inside
                     return answers.POPULARITY, answers.SHORT_HISTORY, inside
                 reason = answers.UNKNOWN_USER
         return answers.POPULARITY, reason, answers.items(shelf.popular[""], limit, meta.id_bytes)

@@ -12,6 +12,7 @@ from itertools import count
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from schemas import values
 from serving import answers, parameters
 from serving.answers import Header
 from serving.edge import Edge, NoListYet, UnknownRelease, named_shelf
@@ -100,14 +101,15 @@ class HotPath:
         asked = _header(scope, b"if-none-match")
         if asked and cacheable and edge.degradation() is None:
             # A personal list never changes within a release: a client that holds it needs no look-up.
-            tag = answers.tag_of(shelf.release, answers.ALS, f"u{user_id}", limit)
-            if tag in asked and answers.matches(asked, tag):
-                headers = self._headers(shelf.release, answers.ALS, tag, edge.cached)
-                series = edge.metrics.series(_ROUTE, 304, answers.ALS, "", arm)
-                await send_answer(send, 304, b"", [*headers, request_id(scope)], head=True)
-                series.count()
-                series.observe(time.perf_counter() - started)
-                return
+            for engine in values.PERSONAL.values():
+                tag = answers.tag_of(shelf.release, engine, f"u{user_id}", limit)
+                if tag in asked and answers.matches(asked, tag):
+                    headers = self._headers(shelf.release, engine, tag, edge.cached)
+                    series = edge.metrics.series(_ROUTE, 304, engine, "", arm)
+                    await send_answer(send, 304, b"", [*headers, request_id(scope)], head=True)
+                    series.count()
+                    series.observe(time.perf_counter() - started)
+                    return
         source, reason, inside = await edge.user_list(shelf, user_id, limit)
         body = answers.recommendations(user_id, shelf.release, source, reason, inside).encode()
         kind = source if reason is None else f"{source}.{reason}"

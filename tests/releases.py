@@ -42,18 +42,21 @@ def write_release(
     verdict: str = "go",
     short_history: tuple[int, ...] = (),
     length: int = LENGTH,
+    engine: str = tables.SOURCE_ALS,
 ) -> ReleaseFolder:
     """Write a release with users 1 to `users` under the artifacts folder `root` and return its folder.
 
     Another `variant` gives other lists and another id; the popularity lists name books 1, 2, 3 ... after `variant`.
     """
-    settings = model_settings.load(None)
+    settings = model_settings.load(None, engine)
     inputs = (InputFile(f"ratings/{partition}-{variant}-{users}-{books}", users, f"{variant:064}"),)
     begun = describe(partition, inputs, settings, time_ordered=True, drops=root / "drops")
     folder = Artifacts(root).release(begun["release"])
     write_json(folder.inputs, begun)
     _write_inputs(folder, partition, users, books)
-    _write_lists(folder, users, books, variant, short_history=short_history, length=length)
+    _write_lists(
+        folder, users, books, variant, short_history=short_history, length=length, engine=engine
+    )
     moment = f"{partition}T12:00:00+00:00"
     counts = {"data_as_of": moment, "trained_at": moment, "rows_in": users, "rows_accepted": users}
     for step in ("extract", "train", "evaluate", "recommend"):
@@ -122,11 +125,12 @@ def _write_lists(
     *,
     short_history: tuple[int, ...],
     length: int,
+    engine: str,
 ) -> None:
     lists = [
         {
             tables.USER_ID: user,
-            tables.SOURCE: tables.SOURCE_POPULARITY if user in short_history else tables.SOURCE_ALS,
+            tables.SOURCE: tables.SOURCE_POPULARITY if user in short_history else engine,
             tables.BOOK_IDS: list_of(user, variant, books, length),
             tables.SCORES: scores_of(length),
         }

@@ -1,7 +1,7 @@
-"""The judgement of a release as tables and plots for people.
+"""The judgement of a release as tables for people.
 
-In: `evaluation.json` and `decision.json` of a release and of those before it. Out: rows of text, and plots. Guarantees
-that every number stands with its interval, and that every number in a plot is in its table too.
+In: `evaluation.json` and `decision.json` of a release. Out: rows of text. Guarantees that every number stands with its
+interval.
 """
 
 import json
@@ -10,10 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from jobs.judgement.measured import HISTORY_BANDS, NEW_BOOKS, POPULARITY_BANDS
-from jobs.page import figure
-from jobs.page.figure import Plot
-from jobs.release.folder import ReleaseFolder, release_folders
-from schemas.manifest import partition_of
+from jobs.model.settings import SHIPPED as ENGINES
 
 #: Kind of mark and word of each verdict, for `mark` in parts.html.
 MARKS = {
@@ -22,11 +19,11 @@ MARKS = {
     "stop": ("bad", "Stop"),
 }
 NAMES = {
-    "als": "This model",
+    **dict.fromkeys(ENGINES, "This model"),
     "recent_popularity": "Recent popularity",
     "all_time_popularity": "All-time popularity",
 }
-_METRICS = {
+METRICS = {
     "ndcg_at_10": (
         "NDCG@10",
         "how much of what was read next is in the top 10, early places first",
@@ -39,8 +36,6 @@ _METRICS = {
     "gini_at_10": ("Gini of exposure", "0: every book is shown alike, 1: a few get all places"),
     "mean_popularity_at_10": ("Mean popularity", "mean number of ratings of the books of a top 10"),
 }
-_RELEASES = 30
-_WIDTH = 620
 
 
 @dataclass(frozen=True)
@@ -84,14 +79,19 @@ def judged(evaluation: Path, decision: Path) -> Judged:
         metrics=_metrics(metrics) if metrics else None,
         less=_less(metrics) if metrics else None,
         bands=_bands(metrics) if metrics else (),
-        meanings=list(_METRICS.values()),
+        meanings=list(METRICS.values()),
     )
+
+
+def engine_of(metrics: dict[str, Any]) -> str:
+    """Return under which engine's name the model's own metrics stand in an evaluation."""
+    return next(name for name in ENGINES if name in metrics)
 
 
 def _metrics(metrics: dict[str, Any]) -> Table:
     rows = [
         (title, *(told(values[key]) for values in metrics.values()))
-        for key, (title, _) in _METRICS.items()
+        for key, (title, _) in METRICS.items()
     ]
     columns = ("Metric", *(NAMES[name] for name in metrics))
     return Table("Each with its 95 % interval over users", columns, tuple(rows))
@@ -101,7 +101,7 @@ def _less(metrics: dict[str, Any]) -> Table:
     others = {name: values["less"] for name, values in metrics.items() if "less" in values}
     rows = [
         (title, *(told(less[key]["absolute"], signed=True) for less in others.values()))
-        for key, (title, _) in _METRICS.items()
+        for key, (title, _) in METRICS.items()
     ]
     columns = ("Metric", *(f"Less {NAMES[name].lower()}" for name in others))
     title = "This model less each list that is the same for everybody, paired"
@@ -127,7 +127,7 @@ def _bands(metrics: dict[str, Any]) -> tuple[Table, ...]:
         ),
     ):
         # The file's keys are sorted as text.
-        bands = {name: metrics["als"][group][name] for name in order}
+        bands = {name: metrics[engine_of(metrics)][group][name] for name in order}
         rows = [
             (
                 name,
@@ -177,61 +177,3 @@ def told(value: dict[str, float], *, signed: bool = False) -> str:
 
 def _percent(value: dict[str, float]) -> str:
     return f"{value['value']:+.1%} ({value['low']:+.1%} to {value['high']:+.1%})"
-
-
-def over_releases(folder: ReleaseFolder) -> Plot | None:
-    """Return NDCG@10 of the model and of recent popularity over the releases up to this one, if there are two."""
-    evaluated = [
-        one
-        for one in release_folders(folder.root.parent)
-        if one.release <= folder.release and one.evaluation.is_file()
-    ]
-    points = []
-    for one in evaluated[-_RELEASES:]:
-        metrics = json.loads(one.evaluation.read_text(encoding="utf-8"))["metrics"]
-        if "als" in metrics and "recent_popularity" in metrics:
-            points.append((one.release, metrics))
-    return _over_time(points) if len(points) > 1 else None
-
-
-def _over_time(points: list[tuple[str, dict[str, Any]]]) -> Plot:
-    drawn, axes = figure.blank(_WIDTH, 220)
-    places = range(len(points))
-    for name, colour, marker in (
-        ("als", figure.OWN, "o"),
-        ("recent_popularity", figure.REFERENCE, "s"),
-    ):
-        values = [metrics[name]["ndcg_at_10"] for _, metrics in points]
-        axes.vlines(
-            places, [v["low"] for v in values], [v["high"] for v in values], color=colour, lw=1.4
-        )
-        axes.plot(places, [v["value"] for v in values], marker, color=colour, markersize=4)
-        axes.annotate(
-            NAMES[name],
-            (len(points) - 1, values[-1]["high"]),
-            xytext=(0, 4),
-            textcoords="offset points",
-            ha="right",
-            color=colour,
-            fontsize=11,
-        )
-    axes.set_ylim(bottom=0)
-    axes.grid(visible=True, axis="y", color=figure.RULE, lw=0.8)
-    ends = sorted({0, len(points) - 1})
-    axes.set_xticks(ends, [partition_of(points[end][0]) for end in ends])
-    rows = tuple(
-        (release, told(m["als"]["ndcg_at_10"]), told(m["recent_popularity"]["ndcg_at_10"]))
-        for release, m in points
-    )
-    newest = rows[-1]
-    spoken = (
-        f"NDCG@10 of {len(rows)} releases; the newest {newest[0]}: this model {newest[1]}, "
-        f"recent popularity {newest[2]}"
-    )
-    return Plot(
-        title="NDCG@10 over the releases",
-        note="with 95 % intervals; each release is measured on its own newest slices",
-        svg=figure.svg(drawn, "over-releases", spoken),
-        columns=("Release", NAMES["als"], NAMES["recent_popularity"]),
-        rows=rows,
-    )

@@ -10,6 +10,7 @@ collaborative filtering", RecSys 2011, in the implementation of the package `imp
 
 import os
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import scipy.linalg
@@ -26,12 +27,37 @@ from jobs.runtime.progress import progress
 _STEPS = 8
 
 
+#: Readers' vectors are solved after the fit, which takes a while.
+KEEPS_READERS = True
+
+#: Vectors of readers (users, width), float32; sparse where they are what was read.
+Readers: TypeAlias = NDArray[np.float32] | sp.csr_matrix
+
+
 @dataclass(frozen=True)
 class Factors:
-    """Vectors of users (users, factors) and books (books, factors), float32; a row without data is zero."""
+    """Vectors of users (users, width) and books (books, width), float32; a row without data is zero."""
 
-    users: NDArray[np.float32]
+    users: Readers
     books: NDArray[np.float32]
+
+    @property
+    def known(self) -> NDArray[np.bool_]:
+        """Which users (users,) have a vector."""
+        if sp.issparse(self.users):
+            return np.asarray(np.diff(self.users.indptr) > 0)
+        return np.asarray(self.users.any(axis=1))
+
+
+def books(
+    training: sp.csr_matrix,
+    settings: ModelSettings,
+    threads: int | None = None,
+    *,
+    show_progress: bool = True,
+) -> NDArray[np.float32]:
+    """Return the vectors of books (books, factors) that `fit` finds; the users' are solved anew by `readers`."""
+    return fit(training, settings, threads, show_progress=show_progress).books
 
 
 def fit(
@@ -110,3 +136,31 @@ def readers(
         model.solver(profiles, found, directions, model.regularization, num_threads=workers)
         back = scipy.linalg.solve_triangular(lower, np.eye(books.shape[1]), lower=True)
         return found @ back.astype(np.float32)
+
+
+def similarity(books: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return vectors of length 1 (books, factors), twice: their products are cosines."""
+    norms = np.linalg.norm(books, axis=1, keepdims=True)
+    units = np.divide(books, norms, out=np.zeros_like(books), where=norms > 0)
+    return units, units
+
+
+def parts(
+    books: NDArray[np.float32],
+    read: NDArray[np.int64],
+    confidences: NDArray[np.float32],
+    wanted: NDArray[np.int64],
+    settings: ModelSettings,
+) -> NDArray[np.float64]:
+    """Return what each read book adds to each wanted one's score, (wanted, read).
+
+    Hu, Koren, Volinsky 2008, section 5: the score of book i is the sum over read books j of y_i' W y_j c_j with
+    W = (Y' C Y + lambda I)^-1. `confidences` and `settings` as for `readers`.
+    """
+    everything = books.astype(np.float64)
+    vectors = everything[read]
+    weights = confidences.astype(np.float64)
+    system = everything.T @ everything + (vectors.T * (weights - 1)) @ vectors
+    system[np.diag_indices_from(system)] += settings.profile_regularization
+    solved = scipy.linalg.cho_solve(scipy.linalg.cho_factor(system), vectors.T)
+    return np.asarray(everything[wanted] @ solved * weights)

@@ -1,52 +1,23 @@
 """Which read books speak for a recommended one.
 
-In: vectors of books, a reader's confidences. Out: a part of the score for each read book. Guarantees that the parts add
-up to the score: the reader's vector is a weighted sum over the read books, so every score is one too.
-
-Source: Hu, Koren, Volinsky, "Collaborative Filtering for Implicit Feedback Datasets", ICDM 2008, section 5: the score
-of book i is the sum over read books j of y_i' W y_j c_j with W = (Y' C Y + lambda I)^-1.
+In: a trained release, a user, a book. Out: a part of the score for each read book. Guarantees that the parts add up to
+the score, with every engine (`jobs.model.engines`): a reader's vector is a weighted sum over the read books, so every
+score is one too.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
-import scipy.linalg
 from numpy.typing import NDArray
 
-from jobs.model import confidence, matrix, popularity
+from jobs.model import confidence, engines, matrix, popularity
 from jobs.model.settings import ModelSettings
 from jobs.release import inputs
 from jobs.release.folder import ReleaseFolder, require
 from jobs.runtime.errors import WrongUsage
 from jobs.train import read_factors
 from schemas.tables import BOOK_ID, RATING, USER_ID
-
-
-def parts(
-    books: NDArray[np.float32],
-    gram: NDArray[np.float64],
-    read: NDArray[np.int64],
-    confidences: NDArray[np.float32],
-    wanted: NDArray[np.int64],
-    *,
-    regularization: float,
-) -> NDArray[np.float64]:
-    """Return what each read book adds to each wanted one's score, (wanted, read).
-
-    Args:
-        books: float32 (books, factors).
-        gram: float64 (factors, factors), `books.T @ books`.
-        read: positions of the read books.
-        confidences: their stored confidences, as for `als.readers`.
-        wanted: positions of the books to explain.
-        regularization: that of `als.readers`.
-    """
-    vectors = books[read].astype(np.float64)
-    weights = confidences.astype(np.float64)
-    system = gram + regularization * np.eye(len(gram)) + (vectors.T * (weights - 1)) @ vectors
-    solved = scipy.linalg.cho_solve(scipy.linalg.cho_factor(system), vectors.T)
-    return np.asarray(books[wanted].astype(np.float64) @ solved * weights)
 
 
 @dataclass(frozen=True)
@@ -78,10 +49,8 @@ def because(folder: ReleaseFolder, user_id: int, book_id: int, limit: int = 3) -
         return []
     books = stored.vectors.books
     wanted = ids.positions(np.array([book_id], dtype=np.int32))
-    gram = books.astype(np.float64).T @ books.astype(np.float64)
-    found = parts(
-        books, gram, read, confidences, wanted, regularization=settings.profile_regularization
-    )[0] * float(_multiplier(rows, ids, settings)[wanted[0]])
+    found = engines.of(settings).parts(books, read, confidences, wanted, settings)[0]
+    found = found * float(_multiplier(rows, ids, settings)[wanted[0]])
     ratings = dict(mine.select(BOOK_ID, RATING).rows())
     best = np.lexsort((read, -found))[:limit]
     return [

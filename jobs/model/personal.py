@@ -1,8 +1,8 @@
 """The best books of each reader: their own score, times a power of what is read lately.
 
 In: vectors of readers and books, what each has rated, recent popularity. Out: positions and scores. Guarantees that
-the lists of a release and the lists that are judged come from this one place; a reader without a vector gets
-what is read lately, less what they have rated.
+the lists of a release and the lists that are judged come from this one place; a reader without a vector, or whose
+vector says nothing of any book, gets what is read lately, less what they have rated.
 """
 
 from dataclasses import dataclass
@@ -49,7 +49,8 @@ def best(
     found = scoring.best(
         vectors.users, vectors.books, rated, limit, multiplier=multiplier, threads=threads
     )
-    own = np.asarray(vectors.users.any(axis=1))
+    # Of books that nobody else has read EASE knows nothing: every score is 0.
+    own = vectors.known & (found.scores.any(axis=1) | (found.counts == 0))
     without = np.flatnonzero(~own)
     if len(without):
         common = most_read(popular, rated[without], limit, threads)

@@ -7,6 +7,7 @@ not know gets the recent popularity list, as the edge would answer.
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -93,16 +94,19 @@ def of_release(
         _aligned(past.users, stored.user_ids, stored.vectors.users),
         _aligned(past.books, stored.book_ids, stored.vectors.books),
     )
-    ranked, own = by_vectors(past, vectors, settings, depth)
+    ranked, _ = by_vectors(past, vectors, settings, depth)
+    own = vectors.known
     positive = past.rows.filter(pl.col(RATING) >= settings.positive_from)[USER_ID].unique()
     with_positive = np.isin(past.users.values, positive.to_numpy())
     return Shipped(ranked, int((with_positive & ~own).sum()))
 
 
-def _aligned(
-    wanted: matrix.Ids, ids: NDArray[np.int32], vectors: NDArray[np.float32]
-) -> NDArray[np.float32]:
-    """Return the vectors of `wanted`, zero where the ascending `ids` do not have one."""
+def _aligned(wanted: matrix.Ids, ids: NDArray[np.int32], vectors: als.Readers) -> Any:
+    """Return the vectors of `wanted`, zero where the ascending `ids` do not have one; sparse if they are."""
+    if sp.issparse(vectors):
+        _, into, of = np.intersect1d(wanted.values, ids, assume_unique=True, return_indices=True)
+        places = (np.ones(len(into), dtype=np.float32), (into, of))
+        return sp.csr_matrix(places, shape=(len(wanted.values), len(ids))) @ vectors
     found = np.zeros((len(wanted.values), vectors.shape[1]), dtype=np.float32)
     _, into, of = np.intersect1d(wanted.values, ids, assume_unique=True, return_indices=True)
     found[into] = vectors[of]

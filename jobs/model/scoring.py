@@ -31,7 +31,7 @@ class Best:
 
 
 def best(
-    users: NDArray[np.float32],
+    users: NDArray[np.float32] | sp.csr_matrix,
     books: NDArray[np.float32],
     excluded: sp.csr_matrix,
     limit: int,
@@ -42,7 +42,7 @@ def best(
     """Return the `limit` best books of each user by the dot product of their vectors.
 
     Args:
-        users: float32 (users, factors).
+        users: float32 (users, factors), dense or sparse.
         books: float32 (books, factors).
         excluded: (users, books); the stored entries are left out. A score of minus infinity leaves out too.
         limit: how many books a user gets at most.

@@ -1,17 +1,35 @@
 """Settings that change what a release holds, and therefore its id.
 
-In: a TOML file, by default the one beside this module. Out: a frozen `ModelSettings`. Guarantees that every
-setting is known, of the right type and one the model can be computed with, and that nothing outside this class changes
-a list.
+In: a TOML file, by default the one beside this module for the engine that is asked for. Out: a frozen `ModelSettings`.
+Guarantees that every setting is known, of the right type and one the model can be computed with, and that nothing
+outside this class changes a list.
 """
 
 import tomllib
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from jobs.runtime.errors import BrokenInput, WrongUsage
 
-DEFAULTS = Path(__file__).with_name("settings.toml")
+ALS, EASE = "als", "ease"
+#: The settings each engine ships with.
+SHIPPED = {
+    ALS: Path(__file__).with_name("settings.toml"),
+    EASE: Path(__file__).with_name("settings_ease.toml"),
+}
+DEFAULTS = SHIPPED[ALS]
+#: What an engine has no use for: its files do not name it, and it has this value. EASE knows one scale for weights.
+_UNUSED: dict[str, dict[str, int | float]] = {
+    ALS: {},
+    EASE: {
+        "factors": 0,
+        "iterations": 0,
+        "alpha": 1.0,
+        "profile_alpha": 1.0,
+        "profile_regularization": 0.0,
+        "seed": 0,
+    },
+}
 #: Sizes, divisors, and what keeps a reader's equations solvable with fewer books than factors.
 _POSITIVE = frozenset(
     {
@@ -48,32 +66,69 @@ class ModelSettings:
     seed: int
     list_length: int
     similar_length: int
+    engine: str = ALS
 
 
-def load(path: Path | None) -> ModelSettings:
-    """Return the settings in `path`, or the defaults for None.
+def as_mapping(settings: ModelSettings) -> dict[str, object]:
+    """Return the settings that the engine uses, by name; `from_mapping` reads them back."""
+    unused = _UNUSED[settings.engine]
+    return {name: value for name, value in asdict(settings).items() if name not in unused}
+
+
+def load(path: Path | None, engine: str | None = None) -> ModelSettings:
+    """Return the settings in `path`, or for None those that `engine` (None: ALS) ships with.
 
     Raises BrokenInput when the file cannot be read as TOML, WrongUsage when a setting is missing, unknown,
-    of the wrong type, or 0 where the model cannot be computed with 0.
+    of the wrong type, or 0 where the model cannot be computed with 0, or when the file is for another engine.
     """
-    path = path or DEFAULTS
+    wanted = _engine(engine or ALS, "environment")
+    path = path or SHIPPED[wanted]
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise BrokenInput(f"model settings: {error}", str(path), "give a TOML file") from error
-    return from_mapping(content.get("model", {}), str(path))
+    found = from_mapping(content.get("model", {}), str(path))
+    if engine is not None and found.engine != engine:
+        raise WrongUsage(
+            f"the settings are for the engine {found.engine!r}, asked for is {engine!r}",
+            str(path),
+            "unset NIGHTSHELF_ENGINE, or name a file for that engine in NIGHTSHELF_MODEL_SETTINGS",
+        )
+    return found
 
 
 def from_mapping(content: dict[str, object], where: str) -> ModelSettings:
-    """Return the settings in a mapping of names to values. Raises WrongUsage as `load` does."""
-    kinds = {field.name: field.type for field in fields(ModelSettings)}
-    if set(content) != set(kinds):
-        wrong = ", ".join(sorted(set(content) ^ set(kinds)))
-        raise WrongUsage(f"missing or unknown model settings: {wrong}", where, "correct the names")
-    for name, value in content.items():
+    """Return the settings in a mapping of names to values, without `engine` those of ALS.
+
+    Raises WrongUsage as `load` does.
+    """
+    engine = _engine(content.get("engine", ALS), where)
+    numbers = {name: value for name, value in content.items() if name != "engine"}
+    unused = _UNUSED[engine]
+    kinds = {
+        field.name: field.type
+        for field in fields(ModelSettings)
+        if field.name != "engine" and field.name not in unused
+    }
+    if set(numbers) != set(kinds):
+        wrong = ", ".join(sorted(set(numbers) ^ set(kinds)))
+        raise WrongUsage(
+            f"missing or unknown model settings of the engine {engine!r}: {wrong}",
+            where,
+            "correct the names",
+        )
+    positive = _POSITIVE | {"regularization"} if engine == EASE else _POSITIVE
+    for name, value in numbers.items():
         accepted = (int, float) if kinds[name] is float else (int,)
         if isinstance(value, bool) or not isinstance(value, accepted):
             raise WrongUsage(f"{name} = {value!r} is not a number", where, "correct the value")
-        if name in _POSITIVE and not value > 0:
+        if name in positive and not value > 0:
             raise WrongUsage(f"{name} = {value!r} is not above 0", where, "correct the value")
-    return ModelSettings(**content)  # type: ignore[arg-type]  # checked above
+    return ModelSettings(**unused, **numbers, engine=engine)  # type: ignore[arg-type]  # checked above
+
+
+def _engine(name: object, where: str) -> str:
+    if name not in SHIPPED:
+        known = ", ".join(SHIPPED)
+        raise WrongUsage(f"there is no engine {name!r}", where, f"name one of {known}")
+    return str(name)

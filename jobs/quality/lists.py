@@ -21,6 +21,7 @@ from schemas.tables import (
     SIMILAR,
     SOURCE,
     SOURCE_ALS,
+    SOURCE_EASE,
     SOURCE_POPULARITY,
     USER_ID,
 )
@@ -104,9 +105,9 @@ def _user_checks(given: Given) -> tuple[Check, ...]:
         ),
         values_in(
             "sources",
-            f"The source of every list is {SOURCE_ALS} or {SOURCE_POPULARITY}",
+            f"The source of every list is {SOURCE_ALS}, {SOURCE_EASE} or {SOURCE_POPULARITY}",
             SOURCE,
-            {"value_set": [SOURCE_ALS, SOURCE_POPULARITY]},
+            {"value_set": [SOURCE_ALS, SOURCE_EASE, SOURCE_POPULARITY]},
             "lists have another source",
         ),
     ]

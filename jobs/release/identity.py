@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from jobs.model.settings import ModelSettings
+from jobs.model.settings import ModelSettings, as_mapping
 
 _DIGEST_CHARACTERS = 8
 
@@ -28,7 +28,8 @@ class InputFile:
 def software() -> dict[str, str]:
     """Return the versions of the packages whose arithmetic shapes a release."""
     return {
-        name: version(name) for name in ("nightshelf", "implicit", "numpy", "polars", "pyarrow")
+        name: version(name)
+        for name in ("nightshelf", "implicit", "numpy", "scipy", "polars", "pyarrow")
     }
 
 
@@ -36,7 +37,7 @@ def release_id(partition: str, inputs: tuple[InputFile, ...], settings: ModelSet
     """Return the id of the release made of these inputs with these settings by this package version."""
     content: dict[str, Any] = {
         "inputs": [(file.path, file.sha256) for file in inputs],
-        "settings": asdict(settings),
+        "settings": as_mapping(settings),
         "version": version("nightshelf"),
     }
     text = json.dumps(content, sort_keys=True)
@@ -56,7 +57,7 @@ def describe(
         "release": release_id(partition, inputs, settings),
         "partition": partition,
         "inputs": [asdict(file) for file in inputs],
-        "settings": asdict(settings),
+        "settings": as_mapping(settings),
         "software": software(),
         "time_ordered": time_ordered,
         "drops": str(drops),

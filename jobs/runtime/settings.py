@@ -34,6 +34,8 @@ class Settings:
     #: Who signed the certificates of Redis; without it whom this machine trusts.
     redis_ca: Path | None = None
     namespace: str = keys.DEFAULT_NAMESPACE
+    #: Whose shipped settings are used without `model_settings`; with them, what they must be for.
+    engine: str | None = None
     model_settings: Path | None = None
     max_reject_share: float = 0.05
     load_rate: int = 0

@@ -28,6 +28,7 @@ BUCKET_SIZE = 64
 
 _KINDS = {
     tables.SOURCE_ALS: values.KIND_ALS,
+    tables.SOURCE_EASE: values.KIND_EASE,
     tables.SOURCE_POPULARITY: values.KIND_SHORT_HISTORY,
 }
 _ID_TYPES = {2: "<u2", 4: "<u4"}

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from jobs import backtest
-from jobs.backtest import MODEL, Ranker
+from jobs.backtest import Ranker
 from jobs.judgement import measured
 from jobs.judgement.bootstrap import Resampling
 from jobs.judgement.measured import DEPTH
@@ -23,6 +23,8 @@ from jobs.release.folder import ReleaseFolder
 from tests.benchmarks import tuning
 from tests.benchmarks.tuning import JUDGEMENT, SETTINGS
 
+#: The name of the model as it ships.
+MODEL = SETTINGS.engine
 TEST_SHARES = (0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
 #: EASE with the model's factor of recent popularity besides, for which there is no goal.
 _BLENDED = "ease_in_time_blended"

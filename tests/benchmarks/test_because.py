@@ -1,6 +1,6 @@
 """What it would cost to give every place of every list the read book that speaks most for it: seconds, bytes a user.
 
-53,424 readers of 112 of 10,000 books, 100 places each. The parts are those of `jobs.model.explanation`, for each
+53,424 readers of 112 of 10,000 books, 100 places each. The parts are those of `jobs.model.als`, for each
 reader one factorisation of the reader's own system. Beside it, in the same run: the readers' vectors and their lists.
 What was decided by it stands in jobs/README.md.
 """
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from redis.cluster import ClusterNode, RedisCluster
 from threadpoolctl import threadpool_limits
 
-from jobs.model import als, explanation, personal, scoring
+from jobs.model import als, personal, scoring
 from jobs.model import settings as model_settings
 from schemas import keys
 from schemas.environment import Node
@@ -84,7 +84,7 @@ def _timed(work: Callable[[], object]) -> float:
 
 @pytest.mark.parametrize("factors", [64, 128])
 def test_seconds(factors: int, report: Report) -> None:
-    """Seconds for everybody, beside those of vectors and lists; and the book found is that of `explanation`."""
+    """Seconds for everybody, beside those of vectors and lists; and the book found is that of `als.parts`."""
     generator = np.random.default_rng(2)
     books = generator.normal(0, 0.1, (BOOKS, factors)).astype(np.float32)
     profiles = _readers(USERS)
@@ -107,10 +107,7 @@ def test_seconds(factors: int, report: Report) -> None:
     report(f"because, {factors} factors: seconds for 53,424 readers", seconds, "s")
     report(f"because / vectors and lists, {factors} factors", seconds / before, "ratio")
     read = profiles.indices[:READ].astype(np.int64)
-    gram = books.astype(np.float64).T @ books.astype(np.float64)
-    parts = explanation.parts(
-        books, gram, read, profiles.data[:READ], found.positions[0], regularization=strength
-    )
+    parts = als.parts(books, read, profiles.data[:READ], found.positions[0], settings)
     # Where two books speak almost alike, single precision may take the other.
     chosen = np.searchsorted(read, strongest[0][0])
     assert parts[np.arange(LENGTH), chosen] == pytest.approx(parts.max(axis=1), rel=1e-2)

@@ -93,7 +93,7 @@ def _fitted(past: History, iterations: int, start: als.Factors | None = None) ->
 def _aligned(before: matrix.Ids, fitted: als.Factors, now: matrix.Ids) -> als.Factors:
     """Return the factors with a row for every user of `now`, zero for those who came since."""
     users = np.zeros((len(now.values), fitted.users.shape[1]), dtype=np.float32)
-    users[now.positions(before.values)] = fitted.users
+    users[now.positions(before.values)] = np.asarray(fitted.users)
     return als.Factors(users, fitted.books)
 
 

@@ -60,6 +60,6 @@ def test_a_candidate_at_the_full_cut_is_the_release(tmp_path: Path) -> None:
         folder, rows.interactions, rows.catalogue, groups.SETTINGS, measured.DEPTH
     )
     rankers = backtest.rankers(groups.SETTINGS, judgement_settings.load())
-    judged = rankers[backtest.MODEL](past)
+    judged = rankers[groups.SETTINGS.engine](past)
     assert (shipped.lists.book_ids == judged.book_ids).all()
     assert shipped.missing == 0

@@ -36,16 +36,32 @@ seed = 1
 list_length = 10
 similar_length = 5
 """
+SMALL_EASE = """
+[model]
+engine = "ease"
+positive_from = 4
+regularization = 5.0
+neutral_weight = 0.0
+low_weight = 0.0
+confidence_half_life_share = 10.0
+profile_half_life_books = 50.0
+popularity_half_life_share = 0.5
+popularity_exponent = 0.0
+popularity_floor = 0.001
+list_length = 10
+similar_length = 5
+"""
+by_each = pytest.mark.parametrize("engine", ["als", "ease"])
 
 
-def _release(tmp_path: Path, rows: list[Row], books: int, name: str = "01") -> ReleaseFolder:
+def _release(tmp_path: Path, rows: list[Row], books: int, engine: str = "als") -> ReleaseFolder:
     """Write what extract would: `rows` are (user, book, rating) in order of arrival."""
     tmp_path.mkdir(exist_ok=True)
     settings_file = tmp_path / "model.toml"
-    settings_file.write_text(SMALL)
+    settings_file.write_text(SMALL_EASE if engine == "ease" else SMALL)
     settings = model_settings.load(settings_file)
-    folder = Artifacts(tmp_path).release(f"2026-01-{name}-00000000")
-    begun = describe(f"2026-01-{name}", (), settings, time_ordered=True, drops=tmp_path)
+    folder = Artifacts(tmp_path).release("2026-01-01-00000000")
+    begun = describe("2026-01-01", (), settings, time_ordered=True, drops=tmp_path)
     write_json(folder.inputs, begun)
     instants = np.datetime64("2026-01-01", "us") + np.arange(len(rows))
     frame = pl.DataFrame(
@@ -91,10 +107,11 @@ def _lists(folder: ReleaseFolder) -> dict[int, list[int]]:
     return dict(table.select(tables.USER_ID, tables.BOOK_IDS).rows())
 
 
-def test_two_groups_get_their_own_books(tmp_path: Path) -> None:
+@by_each
+def test_two_groups_get_their_own_books(engine: str, tmp_path: Path) -> None:
     """The six unread books of a user's group stand before every book of the other group."""
     rows = _two_groups()
-    folder = _release(tmp_path, rows, books=40)
+    folder = _release(tmp_path, rows, books=40, engine=engine)
     train.run(folder, "test")
     recommend.run(folder, "test")
     for user, books in _lists(folder).items():
@@ -103,13 +120,14 @@ def test_two_groups_get_their_own_books(tmp_path: Path) -> None:
         assert set(books[:6]) == unread
 
 
-def test_every_list_keeps_its_promises(tmp_path: Path) -> None:
+@by_each
+def test_every_list_keeps_its_promises(engine: str, tmp_path: Path) -> None:
     """No rated book, none twice, scores not ascending, ties by id, short only where the catalogue ran out."""
     rows = _two_groups()
     rows += [(41, book, 5) for book in range(1, 41)]  # has read everything
     rows += [(42, book, 5) for book in range(1, 36)]  # five are left
     rows += [(43, 3, 1), (43, 4, 2)]  # likes nothing
-    folder = _release(tmp_path, rows, books=40)
+    folder = _release(tmp_path, rows, books=40, engine=engine)
     train.run(folder, "test")
     outcome = recommend.run(folder, "test")
     table = pl.read_parquet(folder.lists)
@@ -122,7 +140,7 @@ def test_every_list_keeps_its_promises(tmp_path: Path) -> None:
             zip([-score for score in scores], books, strict=True)
         )
         assert [float(np.float16(score)) for score in scores] == scores
-        assert source == ("popularity" if user == 43 else "als")
+        assert source == ("popularity" if user == 43 else engine)
     assert outcome.short_lists == 2
 
 
@@ -139,9 +157,10 @@ def test_the_popularity_list_is_weighted_by_recency(tmp_path: Path) -> None:
     assert scores == [float(np.float16(weights[book])) for book in books]
 
 
-def test_similar_books_are_of_the_same_group(tmp_path: Path) -> None:
+@by_each
+def test_similar_books_are_of_the_same_group(engine: str, tmp_path: Path) -> None:
     """The five nearest of a book are books of its own group, and never itself."""
-    folder = _release(tmp_path, _two_groups(), books=40)
+    folder = _release(tmp_path, _two_groups(), books=40, engine=engine)
     train.run(folder, "test")
     recommend.run(folder, "test")
     for book, others, _ in pl.read_parquet(folder.similar).rows():
@@ -160,14 +179,15 @@ def test_genres_that_are_large_enough_have_a_list(tmp_path: Path) -> None:
     assert {book % 2 for book in lists["odd"]} == {1}
 
 
-def test_one_and_two_threads_give_the_same_bytes(tmp_path: Path) -> None:
+@by_each
+def test_one_and_two_threads_give_the_same_bytes(engine: str, tmp_path: Path) -> None:
     """Factors and lists of the same input have the same SHA-256 for 1 and for 2 threads."""
     generator = np.random.default_rng(1)
     pairs = {(int(u), int(b)) for u, b in generator.integers(1, 400, (6000, 2))}
     rows = [(user, book, 3 + (user + book) % 3) for user, book in sorted(pairs)]
     digests = []
     for threads in (1, 2):
-        folder = _release(tmp_path / str(threads), rows, books=400)
+        folder = _release(tmp_path / str(threads), rows, books=400, engine=engine)
         train.run(folder, "test", threads=threads)
         recommend.run(folder, "test", threads=threads)
         files = (folder.factors, folder.lists, folder.popularity, folder.similar)

@@ -11,6 +11,7 @@ import pytest
 from jobs import evaluate, extract, recommend, replay, train, validate
 from jobs.judgement import settings as judgement_settings
 from jobs.model import settings as model_settings
+from jobs.model.settings import ModelSettings
 from jobs.quality.bounds import Bounds
 from jobs.quality.result import Table
 from jobs.release.folder import Artifacts, ReleaseFolder
@@ -32,21 +33,33 @@ def _judge(artifacts: Artifacts, folder: ReleaseFolder, reference: str | None) -
     return content
 
 
-@pytest.fixture(scope="module")
-def days(tmp_path_factory: pytest.TempPathFactory) -> Days:
+def _days(root: Path, settings: ModelSettings) -> Days:
     """Yesterday with its lists, and today, trained."""
-    root = tmp_path_factory.mktemp("artifacts")
     found = []
     for partition, rows in (("2026-02-01", groups.ROWS - 160), ("2026-02-02", groups.ROWS)):
-        folder = groups.write_day(root, partition, rows)
+        folder = groups.write_day(root, partition, rows, settings=settings)
         train.run(folder, "a test")
         found.append(folder)
     recommend.run(found[0], "a test")
     return Artifacts(root), found[0], found[1]
 
 
-def test_a_good_day_goes_live(days: Days) -> None:
+@pytest.fixture(scope="module")
+def days(tmp_path_factory: pytest.TempPathFactory) -> Days:
+    """Two days of ALS."""
+    return _days(tmp_path_factory.mktemp("artifacts"), groups.SETTINGS)
+
+
+@pytest.fixture(scope="module")
+def days_of_ease(tmp_path_factory: pytest.TempPathFactory) -> Days:
+    """Two days of EASE."""
+    return _days(tmp_path_factory.mktemp("artifacts"), groups.EASE)
+
+
+@pytest.mark.parametrize("engine", ["days", "days_of_ease"])
+def test_a_good_day_goes_live(engine: str, request: pytest.FixtureRequest) -> None:
     """The same settings on a day more of the same readers: go, and found to be the reference's equal."""
+    days: Days = request.getfixturevalue(engine)
     artifacts, yesterday, today = days
     decision = _judge(artifacts, today, yesterday.release)
     assert decision["verdict"] == "go", decision["reasons"]
@@ -76,6 +89,29 @@ def test_a_planted_bad_model_never_goes_live(
     reference = yesterday.release if with_reference else None
     decision = _judge(Artifacts(tmp_path), copy, reference)
     assert decision["verdict"] == "stop", decision["reasons"]
+
+
+def test_a_planted_shift_of_ease_never_goes_live(days_of_ease: Days, tmp_path: Path) -> None:
+    """Yesterday's weights under the ids of the next books: stopped, with a reference and without."""
+    _, yesterday, today = days_of_ease
+    shutil.copytree(today.root.parent, tmp_path / "releases")
+    copy = Artifacts(tmp_path).release(today.release)
+    planted.plant("shifted_from_yesterday", copy, yesterday)
+    for reference in (yesterday.release, None):
+        decision = _judge(Artifacts(tmp_path), copy, reference)
+        assert decision["verdict"] == "stop", decision["reasons"]
+
+
+def test_a_change_of_engine_is_judged_like_any_other(days: Days, tmp_path: Path) -> None:
+    """A release of EASE after one of ALS: measured under its own name, compared with the other's lists."""
+    _, yesterday, _ = days
+    shutil.copytree(yesterday.root, tmp_path / "releases" / yesterday.release)
+    folder = groups.write_day(tmp_path, "2026-02-02", settings=groups.EASE)
+    train.run(folder, "a test")
+    decision = _judge(Artifacts(tmp_path), folder, yesterday.release)
+    assert set(decision["metrics"]) == {"ease", "recent_popularity", "all_time_popularity"}
+    assert decision["comparison"]["reference"] == yesterday.release
+    assert decision["verdict"] in {"go", "hold"}, decision["reasons"]
 
 
 def test_a_source_without_order_is_held(tmp_path: Path) -> None:

@@ -88,6 +88,17 @@ def test_a_user_with_a_short_history_is_told_so(replica: Replica, go_live: GoLiv
     assert (content["source"], content["reason"]) == ("popularity", "short_history")
 
 
+def test_a_list_says_which_engine_made_it(replica: Replica, go_live: GoLive) -> None:
+    """A release of EASE says so, without a reason, and its tag is answered with 304 before any look-up."""
+    _ready(replica, go_live, engine="ease")
+    content = _recommended(replica, 7)
+    assert (content["source"], content["reason"]) == ("ease", None)
+    path = "/v1/users/7/recommendations"
+    tag = replica.get(path).headers["ETag"]
+    again = replica.get(path, If_None_Match=tag)
+    assert (again.status, again.headers["X-Source"], again.headers["ETag"]) == (304, "ease", tag)
+
+
 def test_a_lost_hash_is_not_told_as_an_unknown_user(
     replica: Replica, go_live: GoLive, settings: Settings
 ) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 
 from jobs.model import settings as model_settings
+from jobs.model.settings import ModelSettings
 from jobs.release.folder import Artifacts, ReleaseFolder
 from jobs.release.identity import InputFile, describe
 from jobs.runtime.files import write_json, write_table
@@ -23,6 +24,7 @@ USERS = 240
 BOOKS = 300
 ROWS = 8000
 SETTINGS = replace(model_settings.load(None), factors=12, iterations=4)
+EASE = model_settings.load(None, "ease")
 _FIRST = np.datetime64("2026-01-01", "us")
 _MINUTE = np.timedelta64(1, "m")
 
@@ -43,11 +45,17 @@ def pairs() -> np.ndarray:
 
 
 def write_day(
-    root: Path, partition: str, rows: int = ROWS, *, ordered: bool = True, title: str = "Book"
+    root: Path,
+    partition: str,
+    rows: int = ROWS,
+    *,
+    ordered: bool = True,
+    title: str = "Book",
+    settings: ModelSettings = SETTINGS,
 ) -> ReleaseFolder:
     """Write what extract and two passed validations leave of the first `rows` rows, under the artifacts `root`."""
     inputs = (InputFile(f"ratings/{partition}", rows, f"{rows:064}"),)
-    begun = describe(partition, inputs, SETTINGS, time_ordered=ordered, drops=root)
+    begun = describe(partition, inputs, settings, time_ordered=ordered, drops=root)
     folder = Artifacts(root).release(begun["release"])
     write_json(folder.inputs, begun)
     arrived = _FIRST + np.arange(rows) * _MINUTE

@@ -1,6 +1,7 @@
 """The model's settings from a file."""
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -35,7 +36,9 @@ def test_unknown_and_missing_names_are_told(tmp_path: Path) -> None:
     """A name with a slip of the pen is both: unknown as it stands, missing as it should be."""
     path = tmp_path / "model.toml"
     path.write_text(SHIPPED.replace("\nalpha =", "\nalhpa ="), "utf-8")
-    with pytest.raises(WrongUsage, match="missing or unknown model settings: alhpa, alpha"):
+    with pytest.raises(
+        WrongUsage, match="missing or unknown model settings of the engine 'als': alhpa, alpha"
+    ):
         model_settings.load(path)
 
 
@@ -45,3 +48,51 @@ def test_what_is_no_toml_is_broken_input(tmp_path: Path) -> None:
     path.write_text("[model", "utf-8")
     with pytest.raises(BrokenInput, match=str(path)):
         model_settings.load(path)
+
+
+@pytest.mark.parametrize("engine", model_settings.SHIPPED)
+def test_what_an_engine_uses_can_be_read_back(engine: str) -> None:
+    """The mapping that enters the release id holds what the engine's file names, and gives the same settings."""
+    found = model_settings.load(None, engine)
+    assert found.engine == engine
+    told = model_settings.as_mapping(found)
+    assert model_settings.from_mapping(told, "here") == found
+    named = tomllib.loads(model_settings.SHIPPED[engine].read_text("utf-8"))["model"]
+    assert told == named
+
+
+def test_settings_without_an_engine_are_those_of_als(tmp_path: Path) -> None:
+    """Files and releases from before there was a choice stay readable."""
+    path = tmp_path / "model.toml"
+    path.write_text(re.sub("(?m)^engine = .*\n", "", SHIPPED), "utf-8")
+    assert model_settings.load(path) == model_settings.load(None)
+
+
+def test_a_setting_the_engine_has_no_use_for_is_refused(tmp_path: Path) -> None:
+    """EASE has no factors: naming them would pretend that they change something."""
+    path = tmp_path / "model.toml"
+    ease = model_settings.SHIPPED["ease"].read_text("utf-8")
+    path.write_text(f"{ease}\nfactors = 64\n", "utf-8")
+    with pytest.raises(WrongUsage, match="settings of the engine 'ease': factors"):
+        model_settings.load(path)
+
+
+def test_ease_without_regularization_is_refused(tmp_path: Path) -> None:
+    """Its equations have no answer then."""
+    path = tmp_path / "model.toml"
+    ease = model_settings.SHIPPED["ease"].read_text("utf-8")
+    path.write_text(re.sub(r"(?m)^regularization = .*", "regularization = 0", ease), "utf-8")
+    with pytest.raises(WrongUsage, match="regularization = 0 is not above 0"):
+        model_settings.load(path)
+
+
+def test_engine_and_file_must_agree(tmp_path: Path) -> None:
+    """A file for one engine under the name of the other is a slip; an unknown engine is told what there is."""
+    path = tmp_path / "model.toml"
+    path.write_text(SHIPPED, "utf-8")
+    with pytest.raises(
+        WrongUsage, match=r"for the engine 'als', asked for is 'ease'[\s\S]*NIGHTSHELF_ENGINE"
+    ):
+        model_settings.load(path, "ease")
+    with pytest.raises(WrongUsage, match=r"no engine 'word2vec'[\s\S]*als, ease"):
+        model_settings.load(None, "word2vec")

@@ -92,6 +92,15 @@ def folder(tmp_path: Path) -> ReleaseFolder:
     return write_release(tmp_path, "2026-01-01", users=150, short_history=(7,))
 
 
+def test_the_kind_tells_the_engine(tmp_path: Path) -> None:
+    """Lists of EASE are stored as such; one that is not personal stays what it is."""
+    folder = write_release(tmp_path, "2026-01-01", short_history=(7,), engine="ease")
+    what = _stored(folder)
+    prefix = keys.users_prefix("shelf", folder.release)
+    kinds = {user: what.hashes[f"{prefix}0"][str(user).encode()][0] for user in (6, 7)}
+    assert kinds == {6: values.KIND_EASE, 7: values.KIND_SHORT_HISTORY}
+
+
 def _stored(folder: ReleaseFolder) -> Stored:
     return encoding.stored(folder, "shelf", manifest.write(folder, "x"))
 

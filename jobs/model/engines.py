@@ -1,0 +1,66 @@
+"""The engines: what a model has to give, and the two that give it.
+
+In: matrices of confidences (`jobs.model.confidence`). Out: vectors. Guarantees that whatever is made of an engine
+(lists, similar books, explanations, verdicts) is made of any: a reader's score of a book is the dot product of their
+vectors, and a sum of what each read book adds.
+"""
+
+from typing import Protocol
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from jobs.model import als, ease
+from jobs.model.als import Readers
+from jobs.model.settings import ALS, EASE, ModelSettings
+
+
+class Engine(Protocol):
+    """What `jobs.model.als` and `jobs.model.ease` both have."""
+
+    #: Whether readers' vectors are worth a place in a file; if not, they are made again from their ratings.
+    KEEPS_READERS: bool
+
+    def books(
+        self,
+        training: sp.csr_matrix,
+        settings: ModelSettings,
+        threads: int | None = None,
+        *,
+        show_progress: bool = True,
+    ) -> NDArray[np.float32]:
+        """Return the vectors (books, width) fitted on (users, books) confidences; a book without data has zeros.
+
+        The same bytes whatever the number of threads. Raises WrongUsage when there are too many books for the engine.
+        """
+
+    def readers(
+        self,
+        profiles: sp.csr_matrix,
+        books: NDArray[np.float32],
+        settings: ModelSettings,
+        threads: int | None = None,
+    ) -> Readers:
+        """Return the vectors (users, width) of readers from their own confidences, whether the fit saw them or not."""
+
+    def similarity(self, books: NDArray[np.float32]) -> tuple[Readers, NDArray[np.float32]]:
+        """Return two sets of vectors, (books, width) each, whose products are similarities from -1 to 1."""
+
+    def parts(
+        self,
+        books: NDArray[np.float32],
+        read: NDArray[np.int64],
+        confidences: NDArray[np.float32],
+        wanted: NDArray[np.int64],
+        settings: ModelSettings,
+    ) -> NDArray[np.float64]:
+        """Return what each book at `read` with its confidence adds to each score at `wanted`, (wanted, read)."""
+
+
+ENGINES: dict[str, Engine] = {ALS: als, EASE: ease}
+
+
+def of(settings: ModelSettings) -> Engine:
+    """Return the engine that the settings are for."""
+    return ENGINES[settings.engine]
