@@ -182,6 +182,14 @@ def test_a_small_body_is_ignored(front: Front, body: bytes) -> None:
             assert front.get(f"/v1/users/{user}/recommendations?limit=9").status == 200
 
 
+@pytest.mark.parametrize("path", [b"/healthz", b"/openapi.json", b"/v1/recommendations?user_id=1"])
+def test_a_tag_that_cannot_be_ours_matches_nothing(front: Front, path: bytes) -> None:
+    """An odd byte in If-None-Match does not reach a replica, which would refuse the whole request."""
+    asked = b"GET " + path + b" HTTP/1.1\r\nIf-None-Match: "
+    for tag in (b"\x7f", b"\xff", b"\x01", b'"a", "\x7f"'):
+        assert front.raw(asked + tag + b"\r\n" + _END).startswith(b"HTTP/1.1 200 "), tag
+
+
 def test_a_request_id_is_taken_over_or_made(front: Front) -> None:
     """A well-formed id comes back, a malformed one is replaced, and an answer from the cache has its own."""
     named = front.get("/v1/popular?limit=5", X_Request_Id="from-the-caller-1")
