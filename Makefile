@@ -51,9 +51,13 @@ packages: ## install the Debian packages that tests and monitoring need and this
 packages-slow: packages
 	bash deploy/local/packages.sh /usr/lib/postgresql:postgresql
 
+# Most tests wait for other programs. Files stay whole, so that what a file sets up is set up once; the order keeps the
+# longest (tests/deploy) first.
+TWO_AT_A_TIME = --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
 .PHONY: test
 test: packages .venvs/dev/.complete check ## everything that proves it, in under 20 minutes
-	.venvs/dev/bin/pytest -m "not slow and not bench"
+	.venvs/dev/bin/pytest -m "not slow and not bench" $(TWO_AT_A_TIME)
 	$(MAKE) test-dags
 
 .PHONY: test-all

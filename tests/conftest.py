@@ -25,7 +25,8 @@ if importlib.util.find_spec("hypothesis"):  # the DAGs' environment has none
 def free_ports(count: int) -> list[int]:
     """Return ports nobody listens on; Redis also takes the port 10,000 above for its cluster bus."""
     found: list[int] = []
-    candidate = 21_000 + os.getpid() % 20_000
+    # Two sessions at a time ask at the same moment: 200 ports each, and neighbours have neighbouring pids.
+    candidate = 21_000 + os.getpid() % 100 * 200
     while len(found) < count:
         candidate += 1
         if _free(candidate) and _free(candidate + 10_000):
