@@ -134,7 +134,31 @@ def less(
     for name in EXPOSURE:
         value = exposure_of(ours)[name] - exposure_of(theirs)[name]
         found[name] = {"absolute": asdict(bootstrap.centred(value, spread[name], how.confidence))}
+    found["by_history"] = {
+        band: {
+            name: _less(ours.case_users, ours.per_case[name], theirs.per_case[name], inside, how)
+            for name in PER_CASE
+        }
+        for band, inside in _bands_of(ours).items()
+    }
+    found["by_popularity"] = {
+        band: {
+            "recall_at_20": _less(
+                users, own, theirs.by_book[band][1], np.ones(len(users), dtype=bool), how
+            )
+        }
+        for band, (users, own) in ours.by_book.items()
+    }
     return found
+
+
+def _less(
+    users: Ids, ours: metrics.Values, theirs: metrics.Values, inside: np.ndarray, how: Resampling
+) -> dict[str, Any] | None:
+    """Return the paired difference over the cases `inside`, None without any."""
+    if not inside.any():
+        return None
+    return asdict(bootstrap.difference(users[inside], ours[inside], theirs[inside], how))
 
 
 def exposure_of(one: Measured) -> dict[str, float]:
@@ -216,9 +240,20 @@ def _resampled_exposure(one: Measured, how: Resampling) -> dict[str, np.ndarray]
 
 def _by_history(one: Measured, how: Resampling) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for name, (low, high) in HISTORY_BANDS.items():
-        inside = (one.history_lengths >= low) & (one.history_lengths <= high)
-        users, values = one.case_users[inside], one.per_case["ndcg_at_10"][inside]
-        value = asdict(bootstrap.mean(users, values, how)) if inside.any() else None
-        found[name] = {"cases": int(inside.sum()), "ndcg_at_10": value}
+    for band, inside in _bands_of(one).items():
+        users = one.case_users[inside]
+        found[band] = {"cases": int(inside.sum())} | {
+            name: asdict(bootstrap.mean(users, one.per_case[name][inside], how))
+            if len(users)
+            else None
+            for name in PER_CASE
+        }
     return found
+
+
+def _bands_of(one: Measured) -> dict[str, np.ndarray]:
+    """Return for each band of history lengths which cases (cases,) are in it."""
+    lengths = one.history_lengths
+    return {
+        name: (lengths >= low) & (lengths <= high) for name, (low, high) in HISTORY_BANDS.items()
+    }
