@@ -5,17 +5,21 @@ from collections.abc import Callable
 
 from tests import waiting
 
-DEADLINE_S = 120
+DEADLINE_S = 240
+#: As long as a machine that is busy with other things may take for one answer.
+_ANSWER_S = 60
+#: What is asked is an answer that changes with scrapes, so asking more often only makes the machine busier.
+_PAUSE_S = 0.2
 
 
 def until(condition: Callable[[], object], what: object, deadline_s: float = DEADLINE_S) -> None:
     """Wait as `tests.waiting.until` does, as long as a house may take."""
-    waiting.until(condition, what, deadline_s)
+    waiting.until(condition, what, deadline_s, _PAUSE_S)
 
 
 def get(url: str) -> bytes:
     """Return what a URL answers."""
-    with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310  # loopback
+    with urllib.request.urlopen(url, timeout=_ANSWER_S) as answer:  # noqa: S310  # loopback
         return bytes(answer.read())
 
 

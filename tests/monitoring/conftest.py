@@ -8,6 +8,8 @@ from deploy.local import cluster
 from schemas.environment import Node
 from tests.conftest import free_ports
 from tests.monitoring import exporters
+from tests.monitoring.asking import until
+from tests.monitoring.hearing import AMBIENT, firing
 from tests.monitoring.house import House
 from tests.monitoring.receiver import HOST
 
@@ -36,3 +38,11 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         yield built
     finally:
         built.close()
+
+
+@pytest.fixture
+def quiet(house: House) -> House:
+    """The house with nothing firing and nothing received."""
+    until(lambda: firing(house) <= AMBIENT, "the house is quiet")
+    house.receiver.received.clear()
+    return house

@@ -17,11 +17,16 @@ def start_all(house: "House") -> None:
     """Start every exporter."""
     for part in PARTS:
         start(house, part)
-    # There is no database here: the exporter says so, and that is what is asked of it.
+    # There is no database at first: the exporter says so, and that is what is asked of it.
+    start_postgres(house, f"postgresql://nobody@{HOST}:1/none")
+
+
+def start_postgres(house: "House", database: str) -> None:
+    """Start the exporter of a database that a URL names."""
     house.start(
         "postgres",
         ["prometheus-postgres-exporter", f"--web.listen-address={house.at['postgres']}"],
-        DATA_SOURCE_NAME=f"postgresql://nobody@{HOST}:1/none?sslmode=disable",
+        DATA_SOURCE_NAME=f"{database}?sslmode=disable",
     )
 
 

@@ -28,11 +28,12 @@ _FUNCTIONS = frozenset(
 
 @dataclass(frozen=True)
 class Rule:
-    """An alert (`severity` set) or a recording."""
+    """An alert (`severity` set) or a recording; `waits` says whether it has a `for`."""
 
     name: str
     expression: str
     severity: str
+    waits: bool
     annotations: dict[str, str]
 
 
@@ -58,6 +59,7 @@ def rules() -> list[Rule]:
             name=rule.get("alert") or rule["record"],
             expression=rule["expr"],
             severity=rule.get("labels", {}).get("severity", ""),
+            waits="for" in rule,
             annotations=rule.get("annotations", {}),
         )
         for path in rule_files()

@@ -5,24 +5,19 @@ import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from monitoring.dashboards.boards import BOARDS
 from monitoring.dashboards.build import FOLDER
-from tests.monitoring import asked, exporters
+from tests.monitoring import asked
 from tests.monitoring.asking import get, until
+from tests.monitoring.hearing import AMBIENT, firing, heard
 from tests.monitoring.house import House
 
-#: Alerts about the machine the test runs on (busy, full), the switch that is always on, and what is not there: the
-#: database and Airflow.
-_AMBIENT = frozenset(
-    {
-        *("DeadMansSwitch", "HostCpuHigh", "HostMemoryHigh", "HostDiskFull", "PostgresDown"),
-        "AirflowSilent",
-        *("LatencyBurnFast", "LatencyBurnSlow", "ResponseTimeHigh"),
-    }
-)
+# Each wait may last 240 s, and what is waited for comes within seconds on a machine that is not busy.
+pytestmark = pytest.mark.timeout(900)
 
 QUERIES = [
     pytest.param(query, id=name)
@@ -87,10 +82,13 @@ def test_every_metric_that_is_asked_for_is_emitted_with_its_labels(visited: Hous
     missing: list[str] = []
 
     def all_are_there() -> bool:
-        missing[:] = asked.missing(found, lambda name: visited.ask(f'{{__name__="{name}"}}'))
+        by_name: dict[str, list[dict[str, Any]]] = {}
+        for one in visited.ask('{__name__!=""}'):
+            by_name.setdefault(one["metric"]["__name__"], []).append(one)
+        missing[:] = asked.missing(found, lambda name: by_name.get(name, []))
         return not missing
 
-    # Postgres's exporter tries an absent database for 1 s, a scrape may take 2 s: a busy machine cuts some off, and
+    # Postgres's exporter tries an absent database for 1 s, a scrape may take 3 s: a busy machine cuts some off, and
     # their series are gone until the next.
     until(all_are_there, missing)
 
@@ -98,14 +96,13 @@ def test_every_metric_that_is_asked_for_is_emitted_with_its_labels(visited: Hous
 @pytest.mark.parametrize("query", QUERIES)
 def test_each_panel_shows_something(visited: House, query: str) -> None:
     """The query of a panel, asked of the real Prometheus, gives at least one series."""
-    until(lambda: visited.ask(query), query, 30)
+    until(lambda: visited.ask(query), query)
 
 
 def test_a_healthy_house_is_quiet(visited: House) -> None:
     """After a day's run and some requests nothing fires but what is about this machine."""
-    firing = {one["metric"]["alertname"] for one in visited.ask('ALERTS{alertstate="firing"}')}
-    assert firing - _AMBIENT == set()
-    assert "DeadMansSwitch" in firing
+    until(lambda: "DeadMansSwitch" in firing(visited), "the switch that is always on")
+    assert firing(visited) <= AMBIENT
 
 
 def test_an_activation_is_marked_on_every_dashboard(visited: House) -> None:
@@ -131,39 +128,15 @@ def test_a_program_in_a_container_has_its_id(visited: House, contained: str) -> 
         f'namedprocess_namegroup_num_procs{{program="redis-server", container="{contained[:12]}"}}'
     )
     until(lambda: visited.ask(f"{series} == 1"), "the container is told of")
-    assert visited.ask(
-        'sum(namedprocess_namegroup_num_procs{program="redis-server", container=""}) >= 6'
-    )
-
-
-@pytest.fixture
-def quiet(house: House) -> House:
-    """The house with nothing firing and nothing received."""
-
-    def is_quiet() -> bool:
-        firing = {one["metric"]["alertname"] for one in house.ask('ALERTS{alertstate="firing"}')}
-        return firing <= _AMBIENT
-
-    until(is_quiet, "the house is quiet")
-    house.receiver.received.clear()
-    return house
-
-
-def _told(house: House) -> list[dict[str, str]]:
-    """Return the labels of each alert that was received, whatever its status, but those about the machine."""
-    labels = (one["labels"] for one in house.receiver.received)
-    return [one for one in labels if one["alertname"] not in _AMBIENT]
-
-
-def _heard(house: House) -> set[str]:
-    return house.receiver.names() - _AMBIENT
+    outside = 'sum(namedprocess_namegroup_num_procs{program="redis-server", container=""}) >= 6'
+    until(lambda: visited.ask(outside), "those outside are told of apart")
 
 
 def test_a_stale_model_is_told_and_a_new_one_ends_it(quiet: House) -> None:
     """Inactive, pending, firing, received by the webhook with its numbers; resolved once a new release is published."""
     states: list[str] = []
 
-    def firing() -> bool:
+    def fires() -> bool:
         now = quiet.state("ModelStale", "warning")
         if not states or states[-1] != now:
             states.append(now)
@@ -172,55 +145,17 @@ def test_a_stale_model_is_told_and_a_new_one_ends_it(quiet: House) -> None:
     assert quiet.state("ModelStale", "warning") == "inactive"
     # In 20 s the newest row will be 30 h old: nobody has retrained since.
     quiet.go_live(datetime.now(UTC) - timedelta(hours=30) + timedelta(seconds=20), 1)
-    until(firing, "ModelStale fires")
+    until(fires, "ModelStale fires")
     # Where publishing took longer than that, it was never seen inactive with this release.
     assert states[-2:] == ["pending", "firing"]
     assert states[:-2] in ([], ["inactive"])
-    until(lambda: "ModelStale" in _heard(quiet), "the webhook receives it")
+    until(lambda: "ModelStale" in heard(quiet), "the webhook receives it")
     told = next(
         one for one in quiet.receiver.received if one["labels"]["alertname"] == "ModelStale"
     )
     assert told["labels"]["severity"] == "warning"
     assert "data that is 1d 6h " in told["annotations"]["description"]
     assert told["annotations"]["runbook_url"] == "monitoring/runbook.md#modelstale"
-    assert _heard(quiet) == {"ModelStale"}
+    assert heard(quiet) == {"ModelStale"}
     quiet.go_live(datetime.now(UTC) - timedelta(hours=1), 2)
     until(lambda: "ModelStale" in quiet.receiver.names("resolved"), "the webhook hears the end")
-
-
-@pytest.mark.slow
-def test_a_killed_edge_replica_is_told_and_nothing_else(quiet: House) -> None:
-    """TargetDown with the replica's address; over once it is back."""
-    quiet.kill("edge-b")
-    until(lambda: _heard(quiet), "something is received")
-    told = _told(quiet)
-    assert {(one["alertname"], one["job"]) for one in told} == {("TargetDown", "edge")}
-    assert {one["instance"] for one in told} == {quiet.url("edge-b").removeprefix("http://")}
-    quiet.start_edge("edge-b")
-    until(lambda: "TargetDown" in quiet.receiver.names("resolved"), "its end is received")
-    assert _heard(quiet) == {"TargetDown"}
-
-
-@pytest.mark.slow
-def test_a_killed_exporter_is_told_and_nothing_else(quiet: House) -> None:
-    """TargetDown for the host's exporter alone."""
-    quiet.kill("node-exporter")
-    until(lambda: _heard(quiet), "something is received")
-    told = _told(quiet)
-    assert {(one["alertname"], one["job"]) for one in told} == {("TargetDown", "node")}
-    exporters.start(quiet, "node")
-    until(lambda: "TargetDown" in quiet.receiver.names("resolved"), "its end is received")
-
-
-@pytest.mark.slow
-def test_a_killed_redis_primary_is_told_as_a_failover_and_a_lost_node(quiet: House) -> None:
-    """A Redis replica takes over within seconds, so slots never count as uncovered, and no user hears of it."""
-    port = quiet.redis[0].port
-    quiet.kill(f"redis-{port}")
-    until(lambda: "RedisNodeDown" in _heard(quiet), "the lost node is received")
-    assert _heard(quiet) == {"RedisFailedOver", "RedisNodeDown"}
-    lost = [one for one in _told(quiet) if one["alertname"] == "RedisNodeDown"]
-    assert {one["instance"] for one in lost} == {f"127.0.0.1:{port}"}
-    assert json.loads(get(quiet.url("edge-a", "/readyz")))["status"] == "ready"
-    quiet.start_redis(port)
-    until(lambda: "RedisNodeDown" in quiet.receiver.names("resolved"), "its end is received")

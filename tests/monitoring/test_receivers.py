@@ -37,6 +37,14 @@ _SECRETS = {
     "dead_mans_switch_token": "another-token",
 }
 
+#: What nothing is known of while the exporter of a job is gone.
+_SILENT = {
+    "node": "HostMetricsAbsent",
+    "redis": "RedisMetricsAbsent",
+    "batch": "BatchMetricsAbsent",
+    "statsd": "AirflowSilent",
+}
+
 
 @dataclass
 class Posts:
@@ -269,6 +277,15 @@ def test_the_dead_mans_switch_goes_outside(told: Told) -> None:
             ["TrainingOverdue", "PublishOverdue"],
             ["TrainingFailed"],
             id="the model is stale",
+        ),
+        *(
+            pytest.param(
+                {"alertname": "TargetDown", "severity": "warning", "job": job},
+                [symptom],
+                sorted(set(_SILENT.values()) - {symptom}),
+                id=f"the exporter of {job} is gone",
+            )
+            for job, symptom in _SILENT.items()
         ),
     ],
 )

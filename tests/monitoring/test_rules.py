@@ -30,26 +30,60 @@ def test_alerts_fire_when_they_should(path: Path) -> None:
     _run("promtool", "test", "rules", path)
 
 
-def _checks() -> dict[tuple[str, str], set[bool]]:
-    """Return which answers (fires, does not) the unit tests expect of each alert and severity."""
-    found: dict[tuple[str, str], set[bool]] = {}
-    asked = re.compile(r'alertname="(\w+)", severity="(\w+)"')
+_ASKED = re.compile(r'alertname=\\?"(\w+)\\?", severity=\\?"(\w+)\\?"')
+Alert = tuple[str, str]
+
+
+def _checks() -> dict[Alert, list[set[bool]]]:
+    """Return which answers (fires, does not) each unit test of an alert and severity expects."""
+    found: dict[Alert, list[set[bool]]] = {}
     for path in rules.test_files():
         for test in rules.load(path)["tests"]:
+            here: dict[Alert, set[bool]] = {}
             for check in test["promql_expr_test"]:
-                match = asked.search(check["expr"])
+                match = _ASKED.search(check["expr"])
                 assert match, check
-                found.setdefault((match[1], match[2]), set()).add(bool(check["exp_samples"]))
+                here.setdefault((match[1], match[2]), set()).add(bool(check["exp_samples"]))
+            for alert, answers in here.items():
+                found.setdefault(alert, []).append(answers)
     return found
 
 
 def test_each_alert_is_tested_both_ways() -> None:
-    """Every alert of every severity has a test in which it fires and one in which it does not."""
+    """Every alert of every severity has a test in which it fires and one in which it never does."""
     checks = _checks()
     for alert in rules.alerts():
-        wanted = {True} if alert.name == "DeadMansSwitch" else {True, False}
-        assert checks.pop((alert.name, alert.severity)) == wanted, alert.name
+        tests = checks.pop((alert.name, alert.severity))
+        assert any(True in answers for answers in tests), alert.name
+        # What is always on has no other side.
+        assert {False} in tests or alert.name == "DeadMansSwitch", alert.name
     assert not checks
+
+
+def _seen_to_be_wrong(folder: Path, wait: str) -> set[Alert]:
+    """Return the alerts whose unit tests fail once every alert waits for another time."""
+    (folder / "tests").mkdir()
+    for path in rules.rule_files():
+        text = re.sub(r"\bfor: \d+[smh]\b", f"for: {wait}", path.read_text("utf-8"))
+        (folder / path.name).write_text(text, encoding="utf-8")
+    found: set[Alert] = set()
+    for path in rules.test_files():
+        copy = folder / "tests" / path.name
+        copy.write_text(path.read_text("utf-8"), encoding="utf-8")
+        done = subprocess.run(
+            ["promtool", "test", "rules", str(copy)], capture_output=True, text=True, check=False
+        )
+        found.update(_ASKED.findall(done.stdout + done.stderr))
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("wait", ["0s", "90m"], ids=["at once", "too late"])
+def test_an_alert_that_waits_for_another_time_fails_its_tests(tmp_path: Path, wait: str) -> None:
+    """With every `for` taken away, or made too long, the unit tests of each alert that has one say so."""
+    waiting = {(alert.name, alert.severity) for alert in rules.alerts() if alert.waits}
+    assert len(waiting) > 40  # most alerts wait
+    assert waiting - _seen_to_be_wrong(tmp_path, wait) == set()
 
 
 def test_each_alert_says_what_and_where_to_read_on() -> None:
