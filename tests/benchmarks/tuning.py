@@ -27,7 +27,6 @@ from jobs.model import settings as model_settings
 from jobs.model.ranking import History
 from jobs.release.folder import Artifacts, ReleaseFolder
 from jobs.runtime.files import write_text
-from tests.benchmarks.baselines import ease
 from tests.benchmarks.baselines.all_of_them import BASELINES, Baseline
 
 TRIALS = Path(__file__).parent / "baselines" / "trials.txt"
@@ -43,12 +42,7 @@ def _model(past: History, values: dict[str, float]) -> Ranked:
     return ranking.by_model(past, replace(SETTINGS, **values), DEPTH)  # type: ignore[arg-type]
 
 
-TUNED = {
-    **BASELINES,
-    SAME_TRIALS: Baseline(_model, tune.SPACE),
-    # By the benchmark's own code, which does without the weights of all books: a third of the time for the same lists.
-    EASE.engine: Baseline(ease.ease, tune.SPACES[EASE.engine]),
-}
+TUNED = {**BASELINES, SAME_TRIALS: Baseline(_model, tune.SPACE)}
 
 
 @contextmanager
