@@ -6,6 +6,7 @@ failed at once, since the same input gives the same answer; anything else failed
 log begins with what went wrong, where, and what to do; the same is the task's XCom `problem`.
 """
 
+import hashlib
 import json
 import logging
 import os
@@ -85,6 +86,10 @@ def environment(run_by: str) -> dict[str, str]:
         for name, value in os.environ.items()
         if not name.startswith(("AIRFLOW", "_AIRFLOW", "PYTHON"))
     }
+    if own.get("NIGHTSHELF_TRACES") and "/" in run_by:
+        # All commands of a DAG's run are one trace, whichever task and try they belong to.
+        digest = hashlib.sha256(run_by.encode()).hexdigest()
+        own.setdefault("TRACEPARENT", f"00-{digest[:32]}-{digest[32:48]}-01")
     return {**own, "NIGHTSHELF_RUN_BY": run_by}
 
 

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
@@ -133,3 +134,22 @@ def test_airflow_keeps_its_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not [name for name in seen if name.startswith("AIRFLOW")]
     assert seen["NIGHTSHELF_NAMESPACE"] == "shelf"
     assert seen["NIGHTSHELF_RUN_BY"] == "recommender_train/one run"
+
+
+def test_the_commands_of_a_run_are_one_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With traces on each run has a trace of its own, the same for all its commands; a trace that is there goes on."""
+    from nightshelf_command import environment  # noqa: PLC0415  # needs Airflow
+
+    monkeypatch.delenv("TRACEPARENT", raising=False)
+    monkeypatch.delenv("NIGHTSHELF_TRACES", raising=False)
+    assert "TRACEPARENT" not in environment("a_dag/one")
+    monkeypatch.setenv("NIGHTSHELF_TRACES", "http://127.0.0.1:4318/v1/traces")
+    one, again, two = (environment(run)["TRACEPARENT"] for run in ("a/one", "a/one", "a/two"))
+    # https://www.w3.org/TR/trace-context/#traceparent-header-field-values
+    assert re.fullmatch(r"00-[0-9a-f]{32}-[0-9a-f]{16}-01", one)
+    assert one == again
+    assert one[:35] != two[:35]
+    # A question that belongs to no run begins a trace of its own.
+    assert "TRACEPARENT" not in environment("airflow")
+    monkeypatch.setenv("TRACEPARENT", two)
+    assert environment("a/one")["TRACEPARENT"] == two
