@@ -3,7 +3,8 @@
 In: arguments of one command. Out: the JSON object on the command's last line of standard output, which becomes the
 task's XCom (ids, paths and counts only). Guarantees one effect per exit code: 0 success; 99 skipped; 2, 3 and 4
 failed at once, since the same input gives the same answer; anything else failed with retries. A failed command's
-log begins with what went wrong, where, and what to do; the same is the task's XCom `problem`.
+log begins with what went wrong, where, and what to do, however long it took; the same is the task's XCom `problem`.
+What the command says is logged when it has ended; until then its last message is the task's XCom `progress`.
 """
 
 import hashlib
@@ -29,8 +30,10 @@ _NOTHING_TO_DO = 99
 PROBLEM = "problem"
 #: Wrong usage, a quality gate's no, broken input: a retry gives the same answer.
 _FINAL = frozenset({2, 3, 4})
-#: Output of a command's first seconds is kept back, so that one that fails at once can be logged reason first.
-_KEPT_BACK_S = 20.0
+#: The XCom of a task whose command takes long: what it said last. A log cannot begin with a reason that comes later,
+#: so messages wait for the command's end.
+PROGRESS = "progress"
+_PROGRESS_S = 20.0
 
 
 class CommandFailed(AirflowException):
@@ -150,41 +153,44 @@ class NightshelfOperator(BaseOperator):
             except OSError as error:
                 refuse(_missing(program, error))
             self._process = process
-            with process:
-                kept_back = self._follow(process)
-                code = process.wait()
+            said: list[str] = []
+            try:
+                with process:
+                    self._follow(process, said)
+                    code = process.wait()
+            except BaseException:
+                self._tell(said)
+                raise
             output.seek(0)
             last = _last_line(output.read())
         if code != 0:
-            self._refuse(code, arguments, last, kept_back)
-        self._tell(kept_back)
+            self._refuse(code, arguments, last, said)
+        self._tell(said)
         return json.loads(last)
 
-    def _follow(self, process: "subprocess.Popen[str]") -> list[str]:
-        """Log the command's messages as they come, save those of its first seconds, which are returned."""
+    def _follow(self, process: "subprocess.Popen[str]", said: list[str]) -> None:
+        """Collect the command's messages in `said`; show the last one now and then."""
         assert process.stderr is not None  # noqa: S101  # opened as a pipe above
-        kept_back: list[str] = []
-        begun = time.monotonic()
+        shown = time.monotonic()
         for line in process.stderr:
-            kept_back.append(line.rstrip())
-            if time.monotonic() - begun > _KEPT_BACK_S:
-                self._tell(kept_back)
-                kept_back = []
-        return kept_back
+            said.append(line.rstrip())
+            if time.monotonic() - shown > _PROGRESS_S:
+                shown = time.monotonic()
+                get_current_context()["ti"].xcom_push(PROGRESS, said[-1])
 
     def _tell(self, lines: list[str]) -> None:
         for line in lines:
             _log.info("%s", line)
 
-    def _refuse(self, code: int, arguments: list[str], last: str, kept_back: list[str]) -> None:
+    def _refuse(self, code: int, arguments: list[str], last: str, said: list[str]) -> None:
         problem = _told(code, arguments, last)
         if code == _NOTHING_TO_DO:
             _hand_on(problem)
             skip(str(problem))
         tell(problem)
-        if f"error: {problem.what}" in kept_back:
-            kept_back = kept_back[: kept_back.index(f"error: {problem.what}")]
-        self._tell(["What `nightshelf` said until then:", *kept_back] if kept_back else [])
+        if f"error: {problem.what}" in said:
+            said = said[: said.index(f"error: {problem.what}")]
+        self._tell(["What `nightshelf` said until then:", *said] if said else [])
         message = f"`nightshelf {arguments[0]}` ended with exit code {code}: {problem.what}"
         if code in _FINAL:
             raise AirflowFailException(message)

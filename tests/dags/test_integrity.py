@@ -1,9 +1,12 @@
 """The DAG files as Airflow reads them."""
 
 import ast
+import runpy
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -31,6 +34,37 @@ def test_a_dag_explains_itself(dag_bag: Any, dag_id: str) -> None:
         assert task.owner == "nightshelf"
         assert task.retries >= 1
         assert task.retry_exponential_backoff
+
+
+@pytest.mark.usefixtures("dag_bag")
+def test_pauses_between_retries_grow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The shipped settings wait at least 1, 2 and 4 minutes, below twice that, and at most 15 at whatever retry."""
+    from airflow.models.taskinstance import TaskInstance  # noqa: PLC0415  # not installed everywhere
+    from airflow.sdk import BaseOperator  # noqa: PLC0415  # the same
+
+    monkeypatch.delenv("NIGHTSHELF_RETRY_DELAY_S")
+    given = runpy.run_path(str(DAGS / "nightshelf_settings.py"))["DEFAULT_ARGS"]
+    ended = datetime(2026, 11, 24, tzinfo=UTC)
+
+    def minutes(attempt: int, task_id: str) -> float:
+        task = BaseOperator(task_id=task_id, **given)
+        told = SimpleNamespace(
+            task=task,
+            dag_id="a",
+            task_id=task_id,
+            logical_date=None,
+            try_number=attempt,
+            end_date=ended,
+            retry_delay_override=None,
+        )
+        pause: timedelta = TaskInstance.next_retry_datetime(told) - ended
+        return pause / timedelta(minutes=1)
+
+    assert given["retries"] == 3
+    for task_id in ("train", "publish", "retire"):
+        for attempt, least in ((1, 1), (2, 2), (3, 4)):
+            assert least <= minutes(attempt, task_id) < 2 * least
+        assert minutes(9, task_id) == 15
 
 
 @pytest.mark.parametrize("dag_id", IDS)

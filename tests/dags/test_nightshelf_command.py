@@ -1,5 +1,6 @@
 """What each exit code of `nightshelf` does to a task: the real command, run by Airflow."""
 
+import itertools
 import json
 import logging
 import re
@@ -7,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,12 +16,13 @@ import pytest
 
 @dataclass(frozen=True)
 class Ended:
-    """How a task ended: its state, how often it was tried, its own log lines, its XCom."""
+    """How a task ended: its state, how often it was tried, its own log lines, its XCom, what it last showed."""
 
     state: str
     tries: int
     log: list[str]
     xcom: Any
+    progress: str | None
 
 
 Run = Callable[..., Ended]
@@ -40,7 +43,13 @@ def run(dag_bag: Any, jobs_environment: Path, caplog: pytest.LogCaptureFixture) 
             ended = dag.test(run_conf={"arguments": list(arguments)})
         task = ended.get_task_instance("command")
         told = [r.getMessage() for r in caplog.records if r.name == "nightshelf_command"]
-        return Ended(str(task.state), task.try_number, told, task.xcom_pull(task_ids="command"))
+        return Ended(
+            str(task.state),
+            task.try_number,
+            told,
+            task.xcom_pull(task_ids="command"),
+            task.xcom_pull(task_ids="command", key="progress"),
+        )
 
     return carry_out
 
@@ -109,6 +118,32 @@ def test_a_crash_is_tried_again(run: Run, monkeypatch: pytest.MonkeyPatch) -> No
     ended = run("releases")
     assert (ended.state, ended.tries) == ("failed", 2)
     assert ended.log[0].startswith("`nightshelf releases` broke off with exit code 1")
+
+
+def test_a_reason_that_comes_late_is_told_first(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """After minutes of progress the log begins with the reason, and until then the run showed the last message."""
+    command = tmp_path / "nightshelf"
+    command.write_text(
+        "#!/bin/sh\n"
+        "echo reads the ratings >&2; echo computes factors >&2; echo 'error: no room' >&2\n"
+        """echo '{"error": "no room", "where": "/data", "do": "make room"}'; exit 4\n""",
+        encoding="utf-8",
+    )
+    command.chmod(0o755)
+    monkeypatch.setenv("NIGHTSHELF_COMMAND", str(command))
+    minutes = itertools.count(step=60)
+    monkeypatch.setattr("nightshelf_command.time", SimpleNamespace(monotonic=lambda: next(minutes)))
+    ended = run("extract")
+    assert (ended.state, ended.tries) == ("failed", 1)
+    assert ended.log == [
+        "no room\n  where: /data\n  do: make room",
+        "What `nightshelf` said until then:",
+        "reads the ratings",
+        "computes factors",
+    ]
+    assert ended.progress == "error: no room"
 
 
 def test_a_missing_jobs_environment_is_told_first(
