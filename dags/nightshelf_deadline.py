@@ -1,20 +1,23 @@
 """Says that a day's release is late.
 
 In: the context of a missed deadline. Out: a line in the callback's log and, if `NIGHTSHELF_ALERTMANAGER` names one
-(`http://127.0.0.1:9093`), an alert `ReleaseLate` in Alertmanager. Guarantees that the alert
-names DAG, run and partition.
+(`http://127.0.0.1:9093`), an alert `ReleaseLate` in Alertmanager. Guarantees that the alert names DAG, run and
+partition, and has what the messages of monitoring/ show.
 """
 
 import json
 import logging
 import os
 import urllib.request
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.sdk import DeadlineAlert, DeadlineReference, SyncCallback
 
 _log = logging.getLogger(__name__)
 _TIMEOUT_S = 10
+#: It is told once; Alertmanager would take it for over after five minutes. The next day has an alert of its own.
+_LASTS = timedelta(days=1)
 
 
 def report_late(context: dict[str, Any], **_unused: Any) -> None:
@@ -23,18 +26,27 @@ def report_late(context: dict[str, Any], **_unused: Any) -> None:
     summary = (
         f"{run['dag_id']} has not finished {run['partition_key'] or run['dag_run_id']} in time"
     )
-    _log.error("%s: its deadline was %s", summary, context["deadline"]["deadline_time"])
+    due, now = context["deadline"]["deadline_time"], datetime.now(UTC)
+    _log.error("%s: its deadline was %s", summary, due)
     alertmanager = os.environ.get("NIGHTSHELF_ALERTMANAGER")
     if alertmanager is None:
         return
     alert = {
         "labels": {
             "alertname": "ReleaseLate",
-            "severity": "ticket",
+            "severity": "warning",
             "dag": run["dag_id"],
             "partition": run["partition_key"] or "",
         },
-        "annotations": {"summary": summary, "run": run["dag_run_id"]},
+        "annotations": {
+            "summary": summary,
+            "description": f"It was due at {due}. Run {run['dag_run_id']} in Airflow says where it stands.",
+            "runbook_url": "monitoring/runbook.md#releaselate",
+            "dashboard_url": "/d/nightshelf-batch",
+        },
+        # Without a start it would begin at its end.
+        "startsAt": now.isoformat(),
+        "endsAt": (now + _LASTS).isoformat(),
     }
     request = urllib.request.Request(  # noqa: S310  # the operator's own address
         f"{alertmanager.rstrip('/')}/api/v2/alerts",

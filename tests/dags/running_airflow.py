@@ -1,4 +1,4 @@
-"""Airflow as it is run, for tests: its real processes, a receiver of alerts, an edge replica beside them.
+"""Airflow as it is run, for tests: its real processes, Alertmanager and an edge replica beside them.
 
 In: a cluster, a folder of books and model settings. Out: a running Airflow with the drops landed. Guarantees that
 everything that was started ends with the block.
@@ -8,16 +8,17 @@ import json
 import os
 import subprocess
 import sys
-import threading
 import time
+import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import date
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
+from deploy.local import monitors
+from deploy.local.monitors import MonitoringSettings
 from tests.conftest import free_ports
 from tests.dags import edge_replica
 from tests.dags.airflow_client import AirflowClient, until
@@ -28,12 +29,17 @@ from tests.dags.places import JOBS, ROOT
 TRAIN, PUBLISH, ROLLBACK = "recommender_train", "recommender_publish", "recommender_rollback"
 
 
-@dataclass
+@dataclass(frozen=True)
 class Alertmanager:
-    """Takes alerts as Alertmanager's API v2 does, and keeps them."""
+    """A running Alertmanager."""
 
-    port: int
-    alerts: list[dict[str, Any]] = field(default_factory=list)
+    url: str
+
+    def alerts(self) -> list[dict[str, Any]]:
+        """Return the alerts that it shows as active."""
+        with urllib.request.urlopen(f"{self.url}/api/v2/alerts?active=true", timeout=60) as answer:  # noqa: S310  # loopback
+            found: list[dict[str, Any]] = json.load(answer)
+        return found
 
 
 @dataclass(frozen=True)
@@ -95,30 +101,16 @@ class Running:
 
 
 @contextmanager
-def receiving_alerts() -> Iterator[Alertmanager]:
-    """A receiver of alerts on loopback."""
-    found = Alertmanager(0)
-
-    class Receiver(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            if self.path == "/api/v2/alerts":
-                found.alerts += json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, *_arguments: object) -> None:
-            """Say nothing."""
-
-    with HTTPServer(("127.0.0.1", 0), Receiver) as server:
-        found.port = server.server_port
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
+def alertmanager(folder: Path, port: int) -> Iterator[Alertmanager]:
+    """A real Alertmanager on loopback with the project's routes, and nobody to tell."""
+    monitors.configure(folder, {})
+    settings = MonitoringSettings(local_alertmanager_port=port)
+    command = monitors.servers(settings, folder)["alertmanager"]
+    with (folder / "log").open("wb") as log, subprocess.Popen(command, stderr=log) as process:
         try:
-            yield found
+            yield Alertmanager(f"http://{settings.address('alertmanager')}")
         finally:
-            # Also after a failure: a thread that goes on serving keeps the tests from ever ending.
-            server.shutdown()
-            thread.join()
+            process.terminate()
 
 
 @contextmanager
@@ -134,10 +126,10 @@ def started(
     """Start everything on an empty shelf, and land drops of `days` by the DAG that does this."""
     artifacts, folder = scratch / "artifacts", scratch / "airflow"
     artifacts.mkdir()
-    airflow_port, edge_port, statsd_port = free_ports(3)
+    airflow_port, edge_port, statsd_port, alertmanager_port = free_ports(4)
     program = JOBS / "bin" / "nightshelf-edge"
     with (
-        receiving_alerts() as alertmanager,
+        alertmanager(scratch / "alertmanager", alertmanager_port) as alerting,
         edge_replica.running(program, addresses, edge_port) as edge,
     ):
         environment = {
@@ -151,11 +143,11 @@ def started(
             "NIGHTSHELF_MODEL_SETTINGS": str(model_settings),
             "NIGHTSHELF_POKE_S": "5",
             "NIGHTSHELF_TRAIN_DEADLINE_S": "1",
-            "NIGHTSHELF_ALERTMANAGER": f"http://127.0.0.1:{alertmanager.port}",
+            "NIGHTSHELF_ALERTMANAGER": alerting.url,
             **(settings or {}),
         }
         client = AirflowClient(f"http://127.0.0.1:{airflow_port}", "")
-        found = Running(client, edge, artifacts, folder, alertmanager, environment, statsd_port)
+        found = Running(client, edge, artifacts, folder, alerting, environment, statsd_port)
         try:
             begun = time.monotonic()
             found.control("up")

@@ -3,7 +3,8 @@
 Real api-server, scheduler and dag-processor, a real cluster, an edge replica; one Airflow for all these tests.
 """
 
-from datetime import date
+from datetime import date, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -73,9 +74,35 @@ def test_the_same_work_twice(
 
 
 def test_a_late_day_is_reported(running: Running, backfilled: list[dict[str, Any]]) -> None:
-    """A run that is not done by its deadline raises an alert that names the day."""
+    """A run that is not done by its deadline stands in Alertmanager, with its day and all that a message tells."""
     wanted = {run["partition_key"] for run in backfilled}
-    alerts = running.alertmanager.alerts
-    until(lambda: wanted <= {alert["labels"]["partition"] for alert in alerts}, lambda: alerts)
-    assert {alert["labels"]["alertname"] for alert in alerts} == {"ReleaseLate"}
-    assert {alert["labels"]["dag"] for alert in alerts} == {TRAIN}
+    alertmanager = running.alertmanager
+    until(
+        lambda: wanted <= {alert["labels"]["partition"] for alert in alertmanager.alerts()},
+        alertmanager.alerts,
+    )
+    for alert in alertmanager.alerts():
+        assert (alert["labels"]["alertname"], alert["labels"]["dag"]) == ("ReleaseLate", TRAIN)
+        assert alert["labels"]["severity"] == "warning"
+        told = alert["annotations"]
+        assert alert["labels"]["partition"] in told["summary"]
+        assert "It was due at 20" in told["description"]
+        assert told["runbook_url"] == "monitoring/runbook.md#releaselate"
+        assert told["dashboard_url"] == "/d/nightshelf-batch"
+        # Nobody repeats the alert, and after Alertmanager's five minutes of silence it would count as over.
+        lasts = datetime.fromisoformat(alert["endsAt"]) - datetime.fromisoformat(alert["startsAt"])
+        assert lasts > timedelta(hours=23)
+
+
+def test_trainings_take_turns(running: Running, backfilled: list[dict[str, Any]]) -> None:
+    """Three days backfilled at a time: no two tasks of the pool ever ran at once, whatever they belong to."""
+    found = running.airflow.get("/dags/~/dagRuns/~/taskInstances?pool=nightshelf&limit=1000")
+    spans = sorted(
+        (datetime.fromisoformat(task["start_date"]), datetime.fromisoformat(task["end_date"]))
+        for task in found["task_instances"]
+        if task["start_date"] and task["end_date"]
+    )
+    # extract, two validations, train, evaluate, recommend a day
+    assert len(spans) >= 6 * len(backfilled)
+    for (_, ended), (begun, _) in pairwise(spans):
+        assert ended <= begun
