@@ -5,10 +5,13 @@ that tells the state of every task.
 """
 
 import json
+import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -116,6 +119,27 @@ class AirflowClient:
     def _state(self, dag: str, run: str) -> str:
         self.approve_all()
         return str(self.get(f"/dags/{dag}/dagRuns/{quote(run)}")["state"])
+
+    @contextmanager
+    def saying_yes(self) -> Iterator[Callable[[], None]]:
+        """Say yes to every request beside what the block does; gives what ends it, and tells of a failure."""
+        ended = threading.Event()
+
+        def answer() -> None:
+            while not ended.wait(2.0):
+                self.approve_all()
+
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            answering = pool.submit(answer)
+
+            def stop() -> None:
+                ended.set()
+                answering.result()
+
+            try:
+                yield stop
+            finally:
+                ended.set()
 
     def approve_all(self) -> None:
         """Say yes to every release on hold, as a person does: not within the second in which it asks."""

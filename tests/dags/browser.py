@@ -25,7 +25,8 @@ def logged_in(airflow: AirflowClient, screenshots: Path) -> Iterator[Page]:
         page.set_default_timeout(_DEADLINE_MS)
         expect.set_options(timeout=_DEADLINE_MS)
         asked: list[str] = []
-        page.on("request", lambda request: asked.append(request.url))
+        # Whatever page of this login asks.
+        page.context.on("request", lambda request: asked.append(request.url))
         page.goto(airflow.url)
         page.fill("input[name=username]", "admin")
         page.fill("input[name=password]", airflow.password)

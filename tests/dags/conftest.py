@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import redis
 
 from schemas.environment import Node
 from tests import conftest as whole
@@ -64,6 +63,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep Airflow's and its libraries' warnings about each other from failing tests; our own files' still do."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
+            if item.get_closest_marker("timeout") is None:
+                # The first test that needs it waits for Airflow's start; on a busy machine that takes minutes.
+                item.add_marker(pytest.mark.timeout(1800))
             item.add_marker(pytest.mark.filterwarnings("default"), append=False)
             item.add_marker(pytest.mark.filterwarnings("error:::(nightshelf_|recommender_)"))
 
@@ -155,10 +157,11 @@ def shelf(
         yield found
 
 
-@pytest.fixture
-def screenshots(tmp_path: Path) -> Path:
+@pytest.fixture(scope="session")
+def screenshots(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where pictures of the pages are kept: the folder in NIGHTSHELF_SCREENSHOTS if there is one."""
-    return Path(os.environ.get("NIGHTSHELF_SCREENSHOTS", tmp_path))
+    given = os.environ.get("NIGHTSHELF_SCREENSHOTS")
+    return Path(given) if given else tmp_path_factory.mktemp("screenshots")
 
 
 @pytest.fixture
@@ -170,33 +173,56 @@ def own_log(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
 
 @pytest.fixture(scope="session")
 def running(
-    redis_cluster: tuple[Node, ...],
     small_books: Path,
     quick_settings: Path,
     days: list[date],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Running]:
-    """A running Airflow on an empty cluster, six days of drops landed."""
-    for node in redis_cluster:
-        with redis.Redis(host=node.host, port=node.port) as client:
-            client.flushall()
-    addresses = ",".join(f"{node.host}:{node.port}" for node in redis_cluster)
-    scratch = tmp_path_factory.mktemp("running")
-    with running_airflow.started(addresses, small_books, quick_settings, days, scratch) as found:
-        yield found
+    """A running Airflow on a cluster of its own, which no other test empties, six days of drops landed."""
+    with whole.running_cluster(tmp_path_factory.mktemp("redis")) as nodes:
+        addresses = ",".join(f"{node.host}:{node.port}" for node in nodes)
+        scratch = tmp_path_factory.mktemp("running")
+        with running_airflow.started(
+            addresses, small_books, quick_settings, days, scratch
+        ) as found:
+            yield found
 
 
 @pytest.fixture(scope="session")
-def backfilled(running: Running, days: list[date]) -> list[dict[str, Any]]:
-    """Backfill the three days before yesterday by REST, all at a time; yesterday's drop is late."""
+def backfill_begun(running: Running, days: list[date]) -> Iterator[Callable[[], None]]:
+    """Ask by REST for the three days before yesterday, all at a time; gives what waits for their end.
+
+    Yesterday's drop is late: it is there when they have ended.
+    """
     newest = running.artifacts / "drops" / "ratings" / f"ds={days[-1]}"
     late = newest.rename(running.artifacts / "late")
     assert running.backfill(days[-4], days[-2], at_a_time=3) == 200
     running.airflow.unpause(TRAIN)
-    until(lambda: len(running.airflow.runs(TRAIN)) == 4, lambda: running.airflow.runs(TRAIN))
-    for run in running.airflow.runs(TRAIN):
-        state = running.airflow.wait(TRAIN, run["dag_run_id"])
-        assert state == "success", running.airflow.failures(TRAIN, run["dag_run_id"])
-    published(running, 3)
-    late.rename(newest)
+    with running.airflow.saying_yes() as stop_saying_yes:
+
+        def wait() -> None:
+            stop_saying_yes()
+            until(
+                lambda: len(running.airflow.runs(TRAIN)) == 4, lambda: running.airflow.runs(TRAIN)
+            )
+            for run in running.airflow.runs(TRAIN):
+                state = running.airflow.wait(TRAIN, run["dag_run_id"])
+                assert state == "success", running.airflow.failures(TRAIN, run["dag_run_id"])
+            published(running, 3)
+            late.rename(newest)
+
+        yield wait
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _early(request: pytest.FixtureRequest) -> None:
+    """Let the backfill run beside the tests that do not need it: they take as long as it does."""
+    if any("backfilled" in getattr(item, "fixturenames", ()) for item in request.session.items):
+        request.getfixturevalue("backfill_begun")
+
+
+@pytest.fixture(scope="session")
+def backfilled(running: Running, backfill_begun: Callable[[], None]) -> list[dict[str, Any]]:
+    """The runs of the three days before yesterday, once they have ended; by then yesterday's drop is there."""
+    backfill_begun()
     return [run for run in running.airflow.runs(TRAIN) if run["run_type"] == "backfill"]

@@ -1,5 +1,7 @@
-"""How `make airflow` asks a starting Airflow for its DAGs."""
+"""How `make airflow` asks a starting Airflow for its DAGs, and which secrets it gives it."""
 
+import json
+import os
 import socket
 import threading
 from collections.abc import Iterator
@@ -9,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from deploy.airflow.control import visible_dags
-from deploy.airflow.settings import HOST, AirflowSettings
+from deploy.airflow.settings import HOST, AirflowSettings, from_environment, process_environment
 
 _OK = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: "
 _TOKEN = _OK + b'22\r\n\r\n{"access_token": "ab"}'
@@ -62,3 +64,48 @@ def test_a_started_airflow_shows_its_dags(tmp_path: Path) -> None:
     with _answering([_TOKEN, answer]) as port:
         found = visible_dags(AirflowSettings(airflow_port=port, airflow_folder=tmp_path))
     assert found == {"a", "b"}
+
+
+_KEYS = (
+    "AIRFLOW__CORE__FERNET_KEY",
+    "AIRFLOW__API__SECRET_KEY",
+    "AIRFLOW__API_AUTH__JWT_SECRET",
+)
+
+
+def test_a_secret_is_made_up_once_for_its_owner_alone(tmp_path: Path) -> None:
+    """Without a given secret one stands in a file of mode 600, whatever the umask, and serves every start."""
+    settings = AirflowSettings(airflow_folder=tmp_path / "airflow")
+    before = os.umask(0)
+    try:
+        first = process_environment(settings, {}, {})
+    finally:
+        os.umask(before)
+    assert (tmp_path / "airflow").stat().st_mode & 0o777 == 0o700
+    for name in ("secret", "passwords.json"):
+        assert (tmp_path / "airflow" / name).stat().st_mode & 0o777 == 0o600
+    secret = (tmp_path / "airflow" / "secret").read_text(encoding="utf-8").strip()
+    assert len(secret) == 64
+    assert len({first[key] for key in _KEYS}) == 3
+    assert not [value for value in first.values() if secret in value]
+    assert process_environment(settings, {}, {}) == first
+    other = process_environment(AirflowSettings(airflow_folder=tmp_path / "other"), {}, {})
+    assert not [key for key in _KEYS if other[key] == first[key]]
+
+
+def test_a_given_secret_is_used_and_not_kept(tmp_path: Path) -> None:
+    """A secret and a password from the environment give the same keys in every folder; no file holds the secret."""
+    found = []
+    for name in ("a", "b"):
+        settings = from_environment(
+            {
+                "NIGHTSHELF_AIRFLOW_FOLDER": str(tmp_path / name),
+                "NIGHTSHELF_AIRFLOW_SECRET": "given",
+                "NIGHTSHELF_AIRFLOW_PASSWORD": "open",
+            }
+        )
+        found.append(process_environment(settings, {}, {}))
+        passwords = json.loads((tmp_path / name / "passwords.json").read_text(encoding="utf-8"))
+        assert passwords == {"admin": "open"}
+        assert sorted(path.name for path in (tmp_path / name).iterdir()) == ["passwords.json"]
+    assert [found[0][key] for key in _KEYS] == [found[1][key] for key in _KEYS]
