@@ -68,6 +68,7 @@ def _drawn(key: str, points: Points, spoken: str) -> Any:
         )
         axes.plot(places, [v["value"] for v in values], marker, color=colour, markersize=4)
     axes.set_ylim(bottom=0)
+    axes.tick_params(axis="x", pad=9)  # below the lowest number of the other axis
     axes.grid(visible=True, axis="y", color=figure.RULE, lw=0.8)
     ends = sorted({0, len(points) - 1})
     axes.set_xticks(ends, [partition_of(points[end][0]) for end in ends])

@@ -57,6 +57,7 @@ class Judged:
     comparison: list[tuple[str, str]]
     slices: list[dict[str, Any]]
     users: int
+    engine: str | None
     metrics: Table | None
     less: Table | None
     bands: tuple[Table, ...]
@@ -76,6 +77,7 @@ def judged(evaluation: Path, decision: Path) -> Judged:
         comparison=_comparison(decided["comparison"]),
         slices=slices,
         users=sum(one["users"] for one in slices),
+        engine=engine_of(metrics) if metrics else None,
         metrics=_metrics(metrics) if metrics else None,
         less=_less(metrics) if metrics else None,
         bands=_bands(metrics) if metrics else (),

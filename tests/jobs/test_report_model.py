@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from jobs import evaluate, recommend, report, report_model, train
+from jobs.judgement import page
 from jobs.judgement import settings as judgement_settings
 from jobs.release.folder import Artifacts, ReleaseFolder
 from jobs.runtime.errors import BrokenInput, GateRefused
@@ -66,7 +67,9 @@ def test_the_verdict_and_its_numbers_stand_on_the_page(
     text = _text(releases[1])
     assert "Go: may go live by itself" in text
     assert "finds exactly what the reference finds" in text
-    assert "NDCG@10 over the releases" in text
+    assert "Engine als, trained on" in text
+    for metric in page.METRICS.values():
+        assert f"{metric[0]} over the releases" in text
     assert "Rows that arrived since the reference 160" in text
     assert "Users in both releases 240" in text
     assert "20 readers' shelves and their new lists" in text
