@@ -33,6 +33,20 @@ def test_a_study_goes_on_where_it_stopped(
     assert "interactions_sha256" in written.read_text()
 
 
+def test_each_engine_is_tuned_by_its_own_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is written for a release of EASE is a file of EASE, with other values, and what is not tuned stays."""
+    folder = groups.write_day(tmp_path, "2026-02-01", settings=groups.EASE)
+    monkeypatch.setenv("NIGHTSHELF_ARTIFACTS", str(tmp_path))
+    found = run(capsys, "tune", "--release", folder.release, "--trials", 1)
+    assert found.exit_code == 0
+    loaded = model_settings.load(Path(found.outcome["settings"]), "ease")
+    for name in tune.SPACES["ease"]:
+        assert getattr(loaded, name) != getattr(groups.EASE, name), name
+    assert loaded.list_length == groups.EASE.list_length
+
+
 def test_tuning_never_looks_behind_seventy_percent(tmp_path: Path) -> None:
     """The last row any validation slice touches is before 70 % of the rows."""
     folder = groups.write_day(tmp_path, "2026-02-01")

@@ -1,13 +1,19 @@
 """The explanation of a score: its parts add up, and the right book speaks."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 import scipy.sparse as sp
 
-from jobs.model import als
+from jobs import recommend, train
+from jobs.model import als, explanation
 from jobs.model import settings as model_settings
+from jobs.model.settings import ModelSettings
+from schemas import tables
+from tests.jobs.judgement import groups
 
 SETTINGS = model_settings.load(None)
 
@@ -38,3 +44,25 @@ def test_the_book_of_the_same_kind_speaks_most() -> None:
     )
     # Y'Y is 2 I, each read book adds 9 to its own dimension, lambda 1: 10 / (2 + 9 + 1).
     assert found == pytest.approx(np.diag([10 / 12, 10 / 12]))
+
+
+@pytest.mark.parametrize("settings", [groups.SETTINGS, groups.EASE], ids=["als", "ease"])
+def test_a_release_names_the_read_books_that_speak_most(
+    settings: ModelSettings, tmp_path: Path
+) -> None:
+    """With either engine: three read books of the reader's own group, the strongest first, for a book of that group.
+
+    The parts are those of the list's score: all of a reader's read books together add up to it.
+    """
+    folder = groups.write_day(tmp_path, "2026-02-01", settings=settings)
+    train.run(folder, "a test")
+    recommend.run(folder, "a test")
+    lists = pl.read_parquet(folder.lists, columns=[tables.USER_ID, tables.BOOK_IDS, tables.SCORES])
+    user, books, scores = lists.row(0)
+    found = explanation.because(folder, user, books[0], limit=groups.BOOKS)
+    assert {one.book_id % groups.GROUPS for one in found[:3]} == {user % groups.GROUPS}
+    assert [one.part for one in found] == sorted((one.part for one in found), reverse=True)
+    assert {one.book_id for one in found} <= set(groups.pairs()[groups.pairs()[:, 0] == user, 1])
+    # The list's score is rounded to 16 bits: eleven of them are the number.
+    assert sum(one.part for one in found) == pytest.approx(scores[0], rel=2e-3)
+    assert sum(one.share for one in found) == pytest.approx(1)
