@@ -27,7 +27,7 @@ from serving.shelf import Shelf
 
 Handler = Callable[[Request], Awaitable[Response]]
 
-_RETRY = {"retry-after": "1"}
+_UNAVAILABLE = 503
 
 
 def application(edge: Edge) -> ASGIApp:
@@ -79,14 +79,17 @@ class _Paths:
                 response = _problem(404, "Not Found", str(error), "release")
             except NoListYet:
                 response = _problem(503, "Service Unavailable", "no release has been read yet")
-                response.headers.update(_RETRY)
             except Exception:
                 # Answered with 500 further out; here it is counted.
-                self._edge.metrics.series(route, 500, "", "", "live").count()
+                self._edge.metrics.series(route, 500, "", "", "", "").count()
                 raise
             response.headers["x-request-id"] = request_id(request.scope)[1].decode()
             source = response.headers.get("x-source", "")
-            series = self._edge.metrics.series(route, response.status_code, source, "", "live")
+            release = response.headers.get("x-release", "")
+            arm = "live" if release else ""
+            series = self._edge.metrics.series(
+                route, response.status_code, source, "", arm, release
+            )
             series.count()
             series.observe(time.perf_counter() - started)
             return response
@@ -172,7 +175,6 @@ class _Paths:
     async def _of_book(self, shelf: Shelf, prefix: str, book: int) -> bytes | Response:
         # There is no list of a book in memory to fall back to.
         unavailable = _problem(503, "Service Unavailable", "the store does not answer")
-        unavailable.headers.update(_RETRY)
         if self._edge.degradation() is not None:
             return unavailable
         try:
@@ -240,12 +242,11 @@ def _json(status: int, content: dict[str, Any]) -> Response:
 
 
 def _problem(status: int, title: str, detail: str, field: str | None = None) -> Response:
-    return Response(
-        answers.problem(status, title, detail, field),
-        status,
-        media_type="application/problem+json",
-        headers={"cache-control": "no-store"},
-    )
+    headers = {"cache-control": "no-store"}
+    if status == _UNAVAILABLE:
+        headers["retry-after"] = "1"
+    body = answers.problem(status, title, detail, field)
+    return Response(body, status, media_type="application/problem+json", headers=headers)
 
 
 async def _http_problem(request: Request, error: Exception) -> Response:

@@ -57,7 +57,7 @@ class HotPath:
                 await self._answer(user, started, scope, send)
             except Exception:
                 # The server answers with 500; here it is counted.
-                self._edge.metrics.series(_ROUTE, 500, "", "", "live").count()
+                self._edge.metrics.series(_ROUTE, 500, "", "", "", "").count()
                 raise
         else:
             await self._others(scope, receive, send)
@@ -97,7 +97,7 @@ class HotPath:
                 headers=[answers.PROBLEM, answers.NO_STORE],
             )
             return
-        arm = "canary" if shelf is edge.view.canary else "live"
+        arm = ("canary" if shelf is edge.view.canary else "live") if cacheable else "named"
         asked = _header(scope, b"if-none-match")
         if asked and cacheable and edge.degradation() is None:
             # A personal list never changes within a release: a client that holds it needs no look-up.
@@ -105,7 +105,8 @@ class HotPath:
                 tag = answers.tag_of(shelf.release, engine, f"u{user_id}", limit)
                 if tag in asked and answers.matches(asked, tag):
                     headers = self._headers(shelf.release, engine, tag, edge.cached)
-                    series = edge.metrics.series(_ROUTE, 304, engine, "", arm)
+                    counted = (_ROUTE, 304, engine, "", arm, shelf.release)
+                    series = edge.metrics.series(*counted)
                     await send_answer(send, 304, b"", [*headers, request_id(scope)], head=True)
                     series.count()
                     series.observe(time.perf_counter() - started)
@@ -124,7 +125,7 @@ class HotPath:
         await send_answer(
             send, status, body, [*headers, request_id(scope)], head=scope["method"] == "HEAD"
         )
-        series = edge.metrics.series(_ROUTE, status, source, reason or "", arm)
+        series = edge.metrics.series(_ROUTE, status, source, reason or "", arm, shelf.release)
         series.count()
         series.observe(time.perf_counter() - started)
 
@@ -164,7 +165,7 @@ class HotPath:
         await send_answer(
             send, status, body, [*headers, request_id(scope)], head=scope["method"] == "HEAD"
         )
-        series = self._edge.metrics.series(_ROUTE, status, "", "", "")
+        series = self._edge.metrics.series(_ROUTE, status, "", "", "", "")
         series.count()
         series.observe(time.perf_counter() - started)
 

@@ -5,7 +5,7 @@ import importlib.util
 import os
 import socket
 import subprocess
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -52,9 +52,9 @@ def redis_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[No
 
 
 @contextmanager
-def running_cluster(folder: Path) -> Iterator[tuple[Node, ...]]:
-    """Three real Redis primaries on loopback, without replicas, that end with the block."""
-    ports = free_ports(3)
+def running_cluster(folder: Path, ports: Sequence[int] = ()) -> Iterator[tuple[Node, ...]]:
+    """Three real Redis primaries on loopback, on these ports or any, without replicas, that end with the block."""
+    ports = ports or free_ports(3)
     processes = [
         subprocess.Popen(
             cluster.server_command(port, folder / str(port)), stdout=subprocess.DEVNULL

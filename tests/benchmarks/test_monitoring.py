@@ -19,7 +19,7 @@ from serving.metrics import Metrics
 from serving.shelf import EMPTY
 from serving.tracing import remember
 from tests.benchmarks.conftest import Report
-from tests.benchmarks.test_edge import SCRIPT, Run, measure, served
+from tests.benchmarks.wrk import Run, measure, served, users_script
 from tests.conftest import free_ports
 from tests.releases import write_release
 
@@ -69,8 +69,7 @@ def test_metrics_of_a_request(
     folder = write_release(tmp_path, "2026-01-01", users=USERS, length=10)
     publish.run(folder, settings)
     activate.run(Artifacts(tmp_path), folder.release, settings)
-    script = tmp_path / "load.lua"
-    script.write_text(SCRIPT % USERS)
+    script = users_script(tmp_path / "load.lua", USERS)
     edge = [str(Path(sys.executable).with_name("nightshelf-edge"))]
     found: dict[str, list[Run]] = {"with": [], "without": [], "traced": []}
     *edge_ports, collector = free_ports(4)
@@ -85,7 +84,7 @@ def test_metrics_of_a_request(
                     **common, **own.get(name, {}), "NIGHTSHELF_EDGE_PORT": str(ports[name]),
                 }  # fmt: skip
                 with served(commands[name], ports[name], environment) as pid:
-                    runs.append(measure(ports[name], pid, script))
+                    runs.append(measure(ports[name], [pid], script))
     rate = {name: statistics.median(run.rate for run in runs) for name, runs in found.items()}
     cpu = {name: statistics.median(run.cpu_us for run in runs) for name, runs in found.items()}
     report("edge: requests/s with metrics / without", rate["with"] / rate["without"], "ratio")
@@ -114,12 +113,12 @@ def test_series_of_a_replica(report: Report) -> None:
                 ("als", ""), ("popularity", "unknown_user"), ("popularity", "short_history"),
                 ("popularity", "store_unavailable"), ("popularity", "no_release"),
             ):  # fmt: skip
-                metrics.series("recommendations", status, source, reason, arm).count()
+                metrics.series("recommendations", status, source, reason, arm, f"{arm} one").count()
     for status in (400, 404, 503):
-        metrics.series("recommendations", status, "", "", "").count()
+        metrics.series("recommendations", status, "", "", "", "").count()
     for route in ("batch", "popular", "book", "similar"):
         for status in (200, 304, 400, 404, 503):
-            metrics.series(route, status, "", "", "live").count()
+            metrics.series(route, status, "", "", "live", "live one").count()
     text = metrics.text()
     report("edge: series of a worker at most", _series(text), "series")
     report("edge: size of a scrape of a worker", len(text) / 1024, "KiB")

@@ -1,29 +1,21 @@
 """An edge replica as its clients see it."""
 
 import json
-import os
-import signal
-import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
-from pathlib import Path
 
 import pytest
 import redis
 
-from jobs import publish, rollback, steer
+from jobs import rollback
 from jobs.release.folder import Artifacts, ReleaseFolder
 from jobs.runtime.settings import Settings
 from schemas import keys
-from schemas.environment import Node
-from schemas.pointer import in_canary
-from tests import store
-from tests.conftest import running_cluster
-from tests.releases import list_of, scores_of, write_release
-from tests.serving.conftest import Replica, is_ready, start_replica
+from tests.releases import list_of, scores_of
+from tests.serving.conftest import Replica, is_ready
 
 GoLive = Callable[..., ReleaseFolder]
+
+_PROBLEM = "application/problem+json"
 
 
 def _ready(replica: Replica, go_live: GoLive, **choices: object) -> str:
@@ -122,16 +114,6 @@ def test_without_a_pointer_the_list_in_memory_answers(
     assert replica.get("/v1/users/7/recommendations").headers["Cache-Control"] == "no-store"
 
 
-def test_a_replica_without_any_list_says_503(replica: Replica, go_live: GoLive) -> None:
-    """Alive, not ready, 503 as a problem; ready by itself after the first activation."""
-    answer = replica.get("/v1/users/7/recommendations")
-    assert (answer.status, answer.headers["Content-Type"]) == (503, "application/problem+json")
-    assert replica.get("/healthz").status == 200
-    assert replica.get("/readyz").status == 503
-    _ready(replica, go_live)
-    assert _recommended(replica, 7)["source"] == "als"
-
-
 def test_the_pointer_is_followed(replica: Replica, go_live: GoLive, settings: Settings) -> None:
     """An activation and a rollback reach the replica within its refresh."""
     first = _ready(replica, go_live)
@@ -139,44 +121,6 @@ def test_the_pointer_is_followed(replica: Replica, go_live: GoLive, settings: Se
     replica.wait_for(lambda r: _recommended(r, 7)["release"] == second)
     rollback.run(Artifacts(settings.artifacts), settings, to=None, by="ada", reason="odd")
     replica.wait_for(lambda r: _recommended(r, 7)["release"] == first)
-
-
-def test_a_canary_answers_its_share_of_the_users(
-    replica: Replica, go_live: GoLive, settings: Settings
-) -> None:
-    """Single look-ups of the canary's users come from it, batches from the live release."""
-    live = _ready(replica, go_live)
-    folder = write_release(settings.artifacts, "2026-01-02", variant=1)
-    publish.run(folder, settings)
-    steer.start(
-        Artifacts(settings.artifacts),
-        settings,
-        release=folder.release,
-        share=0.5,
-        by="a",
-        reason="b",
-    )
-    chosen = [user for user in range(1, 31) if in_canary(user, 0.5)]
-    assert 0 < len(chosen) < 30
-    replica.wait_for(lambda r: _recommended(r, chosen[0])["release"] == folder.release)
-    for user in range(1, 31):
-        expected = folder.release if user in chosen else live
-        assert _recommended(replica, user)["release"] == expected
-    batch = json.loads(replica.get(f"/v1/recommendations?user_id={chosen[0]}&user_id=777").body)
-    assert {part["release"] for part in batch["results"]} == {live}
-
-
-def test_any_loaded_release_can_be_read(
-    replica: Replica, go_live: GoLive, settings: Settings
-) -> None:
-    """`release=` reads a loaded release without caching; one that is not loaded gives 404."""
-    _ready(replica, go_live)
-    folder = write_release(settings.artifacts, "2026-01-02", variant=1)
-    assert replica.get(f"/v1/users/7/recommendations?release={folder.release}").status == 404
-    publish.run(folder, settings)
-    answer = replica.get(f"/v1/users/7/recommendations?release={folder.release}")
-    assert json.loads(answer.body)["release"] == folder.release
-    assert answer.headers["Cache-Control"] == "no-store"
 
 
 def test_a_tag_is_answered_with_304(replica: Replica, go_live: GoLive) -> None:
@@ -272,40 +216,3 @@ def test_a_request_id_is_taken_over_or_made(replica: Replica, go_live: GoLive) -
     path = "/v1/users/7/recommendations"
     assert replica.get(path, X_Request_ID="abc-12345").headers["X-Request-ID"] == "abc-12345"
     assert replica.get(path, X_Request_ID="no spaces!").headers["X-Request-ID"] != "no spaces!"
-
-
-def test_sigterm_ends_it_in_order(replica: Replica, go_live: GoLive) -> None:
-    """The process ends by itself with code 0."""
-    _ready(replica, go_live)
-    replica.process.terminate()
-    assert replica.process.wait(timeout=10) in {0, -15}
-
-
-def test_a_request_in_hand_is_finished_after_sigterm(tmp_path: Path) -> None:
-    """A look-up that frozen nodes hold up when SIGTERM comes is answered whole; the process ends within 10 s."""
-    with running_cluster(tmp_path / "redis") as nodes:
-        settings = Settings(artifacts=tmp_path / "artifacts", redis=nodes)
-        store.go_live(Artifacts(settings.artifacts), settings, "2026-01-01")
-        replica = start_replica(nodes, NIGHTSHELF_LOOKUP_DEADLINE_MS="3000", NIGHTSHELF_DRAIN_S="1")
-        with ThreadPoolExecutor() as pool, ExitStack() as thaw:
-            try:
-                replica.wait_for(is_ready)
-                for node in nodes:
-                    pid = _pid(node)
-                    os.kill(pid, signal.SIGSTOP)
-                    thaw.callback(os.kill, pid, signal.SIGCONT)
-                waiting = pool.submit(replica.get, "/v1/users/7/recommendations")
-                time.sleep(0.5)
-                replica.process.terminate()
-                asked = time.monotonic()
-                assert replica.process.wait(timeout=20) in {0, -signal.SIGTERM}
-                assert time.monotonic() - asked <= 10
-                answer = waiting.result()
-            finally:
-                replica.process.kill()
-    assert (answer.status, json.loads(answer.body)["reason"]) == (200, "store_unavailable")
-
-
-def _pid(node: Node) -> int:
-    with redis.Redis(host=node.host, port=node.port) as client:
-        return int(client.info("server")["process_id"])
