@@ -72,6 +72,7 @@ def write(folder: Path, settings: NginxSettings) -> Path:
     shutil.copyfile(_TEMPLATES / "api_keys.js", folder / "api_keys.js")
     if settings.tls:
         _replace(folder / "tls.conf", _render("tls.conf.j2", settings, folder))
+    _replace(folder / "headers.conf", _render("headers.conf.j2", settings, folder))
     _replace(folder / CONFIGURATION, configuration(settings, folder))
     return folder / CONFIGURATION
 

@@ -5,12 +5,25 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from schemas.environment import Node
 from tests.conftest import free_ports, running_cluster
-from tests.deploy.nginx.front import Front, running_front
+from tests.deploy.nginx.front import PATIENCE_S, Front, running_front
 from tests.deploy.nginx.replicas import Edge, running_edge
 from tests.deploy.nginx.tls import Secure, certified
+
+_CHROMIUM = "/usr/bin/chromium"
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """The machine's Chromium; not for longer, since Playwright's event loop stands in the way of any other."""
+    expect.set_options(timeout=PATIENCE_S * 1000)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=_CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
 
 
 @pytest.fixture(scope="session")

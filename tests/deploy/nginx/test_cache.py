@@ -73,6 +73,18 @@ def test_batches_and_problems_are_not_kept(front: Front) -> None:
         assert {front.get(path).cache for _ in range(3)} <= {"", "MISS"}, path
 
 
+def test_a_release_asked_for_by_name_is_never_kept(front: Front) -> None:
+    """Not the live one's either: each time a replica is asked, and the live list's entry is another."""
+    path = "/v1/users/19/recommendations"
+    release = front.get("/v1/popular").headers["x-release"]
+    _until_kept(front, path)
+    named = [front.get(f"{path}?release={release}") for _ in range(3)]
+    assert [answer.cache for answer in named] == ["MISS"] * 3
+    assert {answer.headers["cache-control"] for answer in named} == {"no-store"}
+    assert {answer.json["release"] for answer in named} == {release}
+    assert _statuses(front, path, 1) == ["HIT"]
+
+
 def test_a_client_that_holds_the_answer_gets_a_304(front: Front) -> None:
     """From the cache and from a replica, by a strong or a weakened tag, on all kinds of lists; another tag gets 200."""
     for path in (

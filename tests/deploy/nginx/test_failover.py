@@ -45,6 +45,27 @@ def _victim(edge: Edge) -> tuple[Path, str]:
     return replica, release
 
 
+def _connections(edge: Edge) -> set[str]:
+    """Return the inodes of the connections that replicas hold; a listening socket is in another state."""
+    connected = "03"
+    lines = (line.split() for line in Path("/proc/net/unix").read_text().splitlines())
+    paths = {str(replica) for replica in edge.replicas}
+    return {line[6] for line in lines if line[5] == connected and line[-1] in paths}
+
+
+def test_connections_to_replicas_are_kept(fleet: Fleet) -> None:
+    """Sixty requests, each on a connection of its own to NGINX, go over a few connections to both replicas."""
+    edge, front = fleet
+    served = {replica: _served_by(replica, edge) for replica in edge.replicas}
+    seen: set[str] = set()
+    for user in range(60):
+        assert front.get(f"/v1/users/{1 + user % 30}/recommendations").status == 200
+        seen |= _connections(edge)
+    assert 0 < len(seen) <= 20
+    for replica, before in served.items():
+        assert _served_by(replica, edge) - before >= 10
+
+
 def test_a_killed_replica_costs_no_request(fleet: Fleet) -> None:
     """SIGKILL under load: what it had in hand is asked of another; it is taken up again when it is back."""
     edge, front = fleet

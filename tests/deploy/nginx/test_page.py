@@ -5,26 +5,15 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from deploy.nginx.configuration import PAGE_FILES
 from tests.deploy.nginx.front import PATIENCE_S, Front
 from tests.releases import list_of
 
-_CHROMIUM = "/usr/bin/chromium"
 _MOST_BYTES = 50_000
 Light = Literal["light", "dark"]
 _DESK, _PHONE = (1280, 850), (360, 740)
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    """The machine's Chromium."""
-    expect.set_options(timeout=PATIENCE_S * 1000)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=_CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 class _Visit:
@@ -172,7 +161,9 @@ def test_by_keyboard_alone(visit: _Visit) -> None:
     expect(page.locator("#heading")).to_have_text("History")
 
 
-@pytest.mark.parametrize(("size", "light"), [(_DESK, "light"), (_DESK, "dark"), (_PHONE, "light")])
+@pytest.mark.parametrize(
+    ("size", "light"), [(_DESK, "light"), (_DESK, "dark"), (_PHONE, "light"), (_PHONE, "dark")]
+)
 def test_it_fits(
     chromium: Browser, front: Front, tmp_path: Path, size: tuple[int, int], light: Light
 ) -> None:
