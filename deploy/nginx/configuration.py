@@ -9,6 +9,7 @@ import getpass
 import hashlib
 import json
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -83,8 +84,7 @@ def cache_folder(settings: NginxSettings, folder: Path) -> Path:
         return Path(settings.nginx_cache_folder)
     if not _MEMORY.is_dir():
         return folder / "cache"
-    digest = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:8]
-    return _MEMORY / f"nightshelf-cache-{digest}"
+    return _MEMORY / f"nightshelf-cache-{_digest(str(folder.resolve()))}"
 
 
 def program() -> str:
@@ -133,10 +133,15 @@ def _render(template: str, settings: NginxSettings, folder: Path) -> str:
         listed=listed,
         user=settings.nginx_user or getpass.getuser(),
         cache_folder=cache_folder(settings, folder),
+        place=_digest(f"{socket.gethostname()} {folder.resolve()}"),
         problems={status: problem_body(status) for status in PROBLEMS},
         same_as=_SAME_AS,
         page_files=PAGE_FILES[1:],
     )
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def _replace(target: Path, text: str) -> None:

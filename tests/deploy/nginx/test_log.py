@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 
 from tests.deploy.nginx.front import PATIENCE_S, Front, fetch, running_front
+from tests.waiting import until
 
 _END = b"Host: shelf\r\nConnection: close\r\n\r\n"
 
@@ -17,9 +18,13 @@ def test_a_request_id_is_taken_over_or_made(front: Front) -> None:
     assert named.headers["x-request-id"] == "from-the-caller-1"
     again = front.get("/v1/popular?limit=5", X_Request_Id="from-the-caller-2")
     assert again.headers["x-request-id"] == "from-the-caller-2"
-    for odd in ("short", "with blanks in it", "x" * 129, 'quote"quote"'):
-        made = front.get("/v1/popular?limit=5", X_Request_Id=odd).headers["x-request-id"]
-        assert re.fullmatch(r"[0-9a-f]{32}", made)
+    odd = ({"X_Request_Id": name} for name in ("short", "with blanks", "x" * 129, 'quote"quote"'))
+    made = [
+        front.get("/v1/popular?limit=5", **headers).headers["x-request-id"]
+        for headers in (*odd, *({} for _ in range(20)))
+    ]
+    assert all(re.fullmatch(r"[A-Za-z0-9._-]{8,128}", name) for name in made)
+    assert len(set(made)) == 24
 
 
 def test_the_log_names_release_and_source(front: Front) -> None:
@@ -49,21 +54,30 @@ def test_the_log_stays_json_whatever_comes(front: Front) -> None:
 
 
 def test_a_log_line_has_the_clients_trace_or_one_of_its_own(front: Front) -> None:
-    """A well-formed traceparent is taken over; without one, or with a broken one, there is a trace all the same."""
+    """A well-formed traceparent is taken over; without one a replica gets one all the same, and a hit has none."""
     trace = "0af7651916cd43dd8448eb211c80319c"
     sent = {
         "with-a-trace": f"00-{trace}-b7ad6b7169203331-01",
         "with-a-broken-one": f"00-{trace}-01",
         "with-no-trace": "",
     }
-    for request_id, parent in sent.items():
+    for number, (request_id, parent) in enumerate(sent.items(), start=20):
         headers = {"X-Request-Id": request_id} | ({"traceparent": parent} if parent else {})
-        front.get("/v1/popular", **headers)
+        front.get(f"/v1/popular?limit={number}", **headers)
     found = {request_id: front.logged(request_id)["trace_id"] for request_id in sent}
     assert found["with-a-trace"] == trace
     for request_id in ("with-a-broken-one", "with-no-trace"):
         assert re.fullmatch("[0-9a-f]{32}", found[request_id]), request_id
     assert len(set(found.values())) == 3
+    path = "/v1/popular?limit=23"
+    until(lambda: front.get(path).cache == "HIT", "it is kept", PATIENCE_S)
+    for request_id, parent in sent.items():
+        headers = {"X-Request-Id": f"{request_id}-hit"} | (
+            {"traceparent": parent} if parent else {}
+        )
+        assert front.get(path, **headers).cache == "HIT"
+    hits = {request_id: front.logged(f"{request_id}-hit")["trace_id"] for request_id in sent}
+    assert (hits["with-a-trace"], hits["with-no-trace"]) == (trace, "")
 
 
 def test_nothing_of_a_request_reaches_a_replica_but_what_is_named(tmp_path: Path) -> None:
