@@ -20,7 +20,6 @@ from serving.shelf import EMPTY, Shelf, View, read_loaded, read_view
 from serving.workers import Siblings
 
 _LOG = logging.getLogger(__name__)
-_STALE_IF_ERROR_S = 600
 
 
 class NoListYet(Exception):  # answered as 503
@@ -36,12 +35,7 @@ class Edge:
         self.view: View = EMPTY
         self.stopping = False
         self.metrics = Metrics(lambda: self.view, settings.instance)
-        # A cache in front may show an answer as long again while it renews it, and a last one while nobody answers.
-        self.cached: Header = (
-            b"cache-control",
-            b"public, max-age=%d, stale-while-revalidate=%d, stale-if-error=%d"
-            % (settings.cache_max_age_s, settings.cache_max_age_s, _STALE_IF_ERROR_S),
-        )
+        self._kept = _Kept(settings.cache_max_age_s)
         self._follower: asyncio.Task[None] | None = None
         folder = settings.edge_workers_folder
         self._siblings = Siblings(folder, self.metrics.text) if folder else None
@@ -76,7 +70,17 @@ class Edge:
     @property
     def fresh(self) -> bool:
         """Whether the pointer was read lately enough to look lists up by it."""
-        return time.monotonic() - self.view.refreshed_at <= self.settings.pointer_max_age_s
+        return self._left_s >= 0
+
+    @property
+    def _left_s(self) -> float:
+        """For how many seconds more the pointer is followed if it cannot be read again."""
+        return self.settings.pointer_max_age_s - (time.monotonic() - self.view.refreshed_at)
+
+    @property
+    def cached(self) -> Header:
+        """How long a cache in front may keep an answer that is given now."""
+        return self._kept[int(self._left_s)]
 
     def shelf(self) -> Shelf:
         """Return the live release. Raises NoListYet when none was ever read."""
@@ -137,6 +141,26 @@ class Edge:
                 # A description that cannot be read must not end the following: the next may be whole.
                 _LOG.exception("the pointer could not be followed")
                 self.metrics.regressions.inc()
+
+
+class _Kept(dict[int, Header]):
+    """Cache-Control of answers, by the whole seconds for which the pointer behind them is still followed.
+
+    A cache may show an answer as long again while it renews it, and the last one while nobody answers, but never for
+    longer than the replica itself would have given it.
+    """
+
+    def __init__(self, max_age_s: int) -> None:
+        super().__init__()
+        self._max_age_s = max_age_s
+
+    def __missing__(self, left_s: int) -> Header:
+        fresh_s = max(0, min(self._max_age_s, left_s))
+        more_s = max(0, left_s - fresh_s)
+        value = b"public, max-age=%d, stale-while-revalidate=%d, stale-if-error=%d"
+        value %= (fresh_s, min(self._max_age_s, more_s), more_s)
+        header = self[left_s] = (b"cache-control", value)
+        return header
 
 
 class UnknownRelease(Exception):  # answered as 404

@@ -12,12 +12,14 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from functools import lru_cache
+from itertools import cycle
 from typing import Any, NamedTuple
 
 from redis.asyncio.cluster import ClusterNode, RedisCluster
 from redis.crc import key_slot
 from redis.exceptions import AskError, MovedError, ResponseError, TryAgainError
 
+from schemas.environment import Node
 from serving.settings import Settings
 
 _LOG = logging.getLogger(__name__)
@@ -50,7 +52,7 @@ class Lookups:
         self._loop = asyncio.get_running_loop()
         self._deadline_s = settings.lookup_deadline_ms / 1000
         self._observe = observe
-        self._cluster = self._client()
+        self._cluster = self._client(*settings.redis)
         # By the identity of the node's object: a fresh client's node waits for nothing of the old one's.
         self._waiting: dict[int, list[_Lookup]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -93,13 +95,11 @@ class Lookups:
             task.cancel()
         await self._cluster.aclose()
 
-    def _client(self) -> RedisCluster:
-        first = self._settings.redis[0]
-        nodes = [ClusterNode(node.host, node.port) for node in self._settings.redis]
+    def _client(self, *nodes: Node) -> RedisCluster:
         return RedisCluster(
-            host=first.host,
-            port=first.port,
-            startup_nodes=nodes,
+            host=nodes[0].host,
+            port=nodes[0].port,
+            startup_nodes=[ClusterNode(node.host, node.port) for node in nodes],
             username=self._settings.redis_user,
             password=self._settings.redis_password,
             ssl=self._settings.redis_tls,
@@ -177,15 +177,37 @@ class Lookups:
             # A deadline is also missed by a process that is busy; a new client would only cost it more.
             if await _answers(self._cluster, key):
                 return
-            while not await _answers(fresh := self._client(), key, initialize=True):
-                await _quietly_closed(fresh)
-                await asyncio.sleep(_HEAL_EVERY_S)
+            fresh = await self._fresh(key)
             old, self._cluster = self._cluster, fresh
             # What is under way on the old client ends within the deadline.
             await asyncio.sleep(2 * self._deadline_s)
             await _quietly_closed(old)
         finally:
             self._healing = False
+
+    async def _fresh(self, key: str) -> RedisCluster:
+        """Return a new client that answers for `key`, having learned the topology from one node alone.
+
+        Another node is asked every 200 ms, also while earlier ones hang: one that is frozen would hold up all of it
+        for a second, and one that is cut off from the others tells of a topology that is no more.
+        """
+        attempts: set[asyncio.Task[RedisCluster | None]] = set()
+        try:
+            for node in cycle(self._settings.redis):
+                attempts.add(self._loop.create_task(_attempt(self._client(node), key)))
+                pause = self._loop.create_task(asyncio.sleep(_HEAL_EVERY_S))
+                while not pause.done():
+                    waited = {*attempts, pause}
+                    done, _ = await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+                    for attempt in done & attempts:
+                        attempts.discard(attempt)
+                        if (fresh := attempt.result()) is not None:
+                            pause.cancel()
+                            return fresh
+        finally:
+            for attempt in attempts:
+                attempt.cancel()
+        raise AssertionError("settings name a node")
 
 
 @lru_cache(maxsize=1 << 14)
@@ -219,6 +241,17 @@ async def _pipeline(node: ClusterNode, batch: list[_Lookup], redirected: list[_L
         raise
     finally:
         node.release(connection)
+
+
+async def _attempt(client: RedisCluster, key: str) -> RedisCluster | None:
+    """Return a new client if it answers for a key, else close it."""
+    answers = False
+    try:
+        answers = await _answers(client, key, initialize=True)
+    finally:
+        if not answers:
+            await _quietly_closed(client)
+    return client if answers else None
 
 
 async def _answers(client: RedisCluster, key: str, *, initialize: bool = False) -> bool:

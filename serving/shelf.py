@@ -30,12 +30,16 @@ class Shelf:
 
 @dataclass(frozen=True)
 class View:
-    """What is served. `pointer` is None when it is gone from Redis; `live` is then the last one that was."""
+    """What is served. `pointer` is None when it is gone from Redis; `live` is then the last one that was.
+
+    `generation` is the greatest that a pointer ever had here, also after the pointer was gone.
+    """
 
     pointer: Pointer | None
     live: Shelf | None
     canary: Shelf | None
     refreshed_at: float
+    generation: int = 0
 
 
 EMPTY = View(None, None, None, 0.0)
@@ -86,15 +90,15 @@ async def read_view(lookups: Lookups, namespace: str, before: View) -> View:
     pointer = await read_pointer(lookups, namespace)
     now = time.monotonic()
     if pointer is None:
-        return View(None, before.live, None, now)
-    if before.pointer is not None and pointer.generation < before.pointer.generation:
+        return View(None, before.live, None, now, before.generation)
+    if pointer.generation < before.generation:
         raise LookupFailed
     live = await _shelf(lookups, namespace, pointer.live, before)
     canary = await _shelf(lookups, namespace, pointer.canary, before) if pointer.canary else None
     if live is None:
         # The pointer names a release whose keys are gone: answer from memory, as without a pointer.
-        return View(None, before.live, None, now)
-    return View(pointer, live, canary, now)
+        return View(None, before.live, None, now, before.generation)
+    return View(pointer, live, canary, now, pointer.generation)
 
 
 async def _shelf(lookups: Lookups, namespace: str, release: str, before: View) -> Shelf | None:

@@ -84,7 +84,8 @@ class Edge:
                 "NIGHTSHELF_REDIS": ",".join(f"{n.host}:{n.port}" for n in self.settings.redis),
                 "NIGHTSHELF_NAMESPACE": self.settings.namespace,
                 "NIGHTSHELF_POINTER_REFRESH_MS": "50",
-                "NIGHTSHELF_POINTER_MAX_AGE_S": "600",
+                # A cache keeps an answer for no longer than this.
+                "NIGHTSHELF_POINTER_MAX_AGE_S": str(600 + 2 * self.max_age_s),
                 "NIGHTSHELF_CACHE_MAX_AGE_S": str(self.max_age_s),
                 "NIGHTSHELF_DRAIN_S": "0.2",
                 "NIGHTSHELF_LOOKUP_DEADLINE_MS": "10000",
