@@ -13,6 +13,10 @@ from pathlib import Path
 import redis
 
 HOST = "127.0.0.1"
+#: After so long without its primary a Redis replica is about to be promoted.
+NODE_TIMEOUT_MS = 2000
+#: Longer than a failover takes: the node time-out, as much again until it is agreed on, the election.
+GIVES_WAY_S = 6
 _SLOTS = 16_384
 _DEADLINE_S = 30.0
 
@@ -45,11 +49,22 @@ def server_command(port: int, folder: Path, *options: str) -> list[str]:
         server_program(),
         *("--port", str(port), "--bind", HOST, "--dir", str(folder), "--daemonize", "no"),
         *("--cluster-enabled", "yes", "--cluster-config-file", f"nodes-{port}.conf"),
-        *("--cluster-node-timeout", "2000", "--repl-diskless-sync-delay", "0"),
+        *("--cluster-node-timeout", str(NODE_TIMEOUT_MS), "--repl-diskless-sync-delay", "0"),
         # The parquet files of a release are the truth: what Redis keeps is rebuilt from them.
         *("--save", "", "--appendonly", "no", "--maxmemory-policy", "noeviction"),
         *options,
     ]
+
+
+def giving_way(port: int, folder: Path, command: Sequence[str]) -> list[str]:
+    """Return `command`, the node's own, as it must be run by whoever starts a node again that died.
+
+    A primary that is back before it was missed is a primary still, an empty one, and its Redis replica follows suit:
+    both copies of a third of all lists would be gone. So a node that knows of Redis replicas waits for a promotion.
+    ("Safety of replication when master has persistence turned off" in the documentation of Redis.)
+    """
+    wait = f'if grep -q slave "$0" 2>/dev/null; then sleep {GIVES_WAY_S}; fi; exec "$@"'
+    return ["sh", "-c", wait, str(folder / f"nodes-{port}.conf"), *command]
 
 
 def form(ports: Sequence[int], redis_replicas: int = 0, hosts: Sequence[str] | None = None) -> None:

@@ -39,12 +39,7 @@ def address(settings: LocalSettings) -> str:
 def programs(settings: LocalSettings) -> list[Program]:
     """Return everything the stack runs, Redis first."""
     found = [
-        Program(
-            f"redis-{port}",
-            cluster.server_command(port, settings.local_folder / "redis" / str(port)),
-            priority=10,
-        )
-        for port in settings.redis_ports
+        _redis(port, settings.local_folder / "redis" / str(port)) for port in settings.redis_ports
     ]
     edge = str(Path(sys.executable).with_name("nightshelf-edge"))
     found += [
@@ -79,6 +74,11 @@ def programs(settings: LocalSettings) -> list[Program]:
         command = nginx.command(settings.local_folder / "nginx")
         found.append(Program("nginx", command, priority=30))
     return found
+
+
+def _redis(port: int, folder: Path) -> Program:
+    command = cluster.giving_way(port, folder, cluster.server_command(port, folder))
+    return Program(f"redis-{port}", command, priority=10)
 
 
 def up_redis(settings: LocalSettings) -> None:

@@ -36,4 +36,9 @@ umask 077
         echo "port $port"
     fi
 } >"$run/redis.conf"
+# A primary that is back before it was missed is a primary still, with what its last snapshot held, and its Redis replica takes that
+# over. So a node that knows of Redis replicas first lets one be promoted: the node time-out, as much again, an election.
+if grep -q slave "${REDIS_DATA:-/data}/nodes.conf" 2>/dev/null; then
+    sleep 6
+fi
 exec redis-server "$run/redis.conf" "$@"
