@@ -76,6 +76,11 @@ check: .venvs/dev/.complete ## format, lint, types, layers
 bench: packages .venvs/dev/.complete ## measure everything that has a goal, as ratios in one run
 	.venvs/dev/bin/pytest -m bench -s --timeout 3600 tests/benchmarks
 
+.PHONY: chaos
+chaos: packages .venvs/dev/.complete ## break everything under load for half an hour; writes monitoring/faults.md
+	rm -rf .run/chaos
+	.venvs/dev/bin/python -m tests.faults.campaign --seed 1 --minutes 30
+
 .PHONY: backtest
 backtest: .venvs/dev/.complete ## the goals of the model: it and every baseline at six past days of GOODBOOKS_DIR
 	.venvs/dev/bin/python -m tests.benchmarks.goals

@@ -27,6 +27,8 @@ needed=(
     curl:curl
     openssl:openssl
     spin:spin
+    faketime:faketime
+    ip:iproute2
     gcc:gcc
     /usr/include/stdio.h:libc6-dev
     "$@"

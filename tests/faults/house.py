@@ -91,7 +91,10 @@ class RedisNode(Part):
 
     address: Node = field(kw_only=True)
     place: int = field(kw_only=True)
+    #: How a process manager starts it again.
+    again: list[str] = field(kw_only=True)
     cut: bool = False
+    _client: "redis.Redis | None" = None
 
     @property
     def reachable(self) -> bool:
@@ -100,17 +103,19 @@ class RedisNode(Part):
 
     def ask(self, *command: str | int) -> Any:
         """Return the plain answer to a command. Raises RedisError."""
-        with redis.Redis(
-            host=self.address.host,
-            port=self.address.port,
-            socket_timeout=_ASK_S,
-            socket_connect_timeout=_ASK_S,
-            retry=Retry(NoBackoff(), 0),
-            decode_responses=True,
-        ) as client:
+        if self._client is None:
+            # Kept: to connect anew for every question took half a core while a failover was waited for.
+            self._client = redis.Redis(
+                host=self.address.host,
+                port=self.address.port,
+                socket_timeout=_ASK_S,
+                socket_connect_timeout=_ASK_S,
+                retry=Retry(NoBackoff(), 0),
+                decode_responses=True,
+            )
             # Text and lists as Redis sends them, whatever this version of redis-py would make of them.
-            client.response_callbacks.clear()
-            return client.execute_command(*command)
+            self._client.response_callbacks.clear()
+        return self._client.execute_command(*command)
 
     @property
     def myself(self) -> list[str]:
@@ -159,11 +164,14 @@ class House:
                 return node
         raise LookupError(primary.name)
 
-    def healed(self) -> bool:
-        """Say whether all reachable nodes report `cluster_state:ok` and reachable primaries serve every slot."""
+    def healed(self, without: RedisNode | None = None) -> bool:
+        """Say whether all reachable nodes report `cluster_state:ok` and reachable primaries serve every slot.
+
+        `without` is a node that does not count: others have taken over from it.
+        """
         served = 0
         for node in self.redis:
-            if node.reachable:
+            if node.reachable and node is not without:
                 try:
                     state = node.ask("CLUSTER", "INFO")
                 except RedisError:
@@ -223,7 +231,7 @@ def running(
             stack.callback(_end, part)
             part.start()
         for port in ports:
-            until(lambda port=port: _listens(port), f"an edge replica at {port}")  # type: ignore[misc]
+            until(lambda port=port: listens(port), f"an edge replica at {port}")  # type: ignore[misc]
         replicas = ",".join(f"{cluster.HOST}:{port}" for port in ports)
         choices = {"nginx_read_timeout_ms": 300, **(nginx or {})}
         front = stack.enter_context(running_front(folder / "nginx", replicas, **choices))
@@ -239,12 +247,18 @@ def _redis(folder: Path, node_timeout_ms: int, network: Network | None) -> list[
         options = ["--cluster-node-timeout", str(node_timeout_ms)]
         if network:
             options += ["--bind", host, cluster.HOST, "--protected-mode", "no"]
-        command = cluster.server_command(port, folder / f"redis-{port}", *options)
-        if network:
-            command = network.inside(place, command)
-        log = folder / f"redis-{port}.log"
+        home = folder / f"redis-{port}"
+        command = cluster.server_command(port, home, *options)
+        again = cluster.giving_way(port, home, command)
         nodes.append(
-            RedisNode(f"redis-{place}", command, log, address=Node(host, port), place=place)
+            RedisNode(
+                f"redis-{place}",
+                network.inside(place, command) if network else command,
+                folder / f"redis-{port}.log",
+                address=Node(host, port),
+                place=place,
+                again=network.inside(place, again) if network else again,
+            )
         )
     return nodes
 
@@ -265,6 +279,7 @@ def _end(part: Part) -> None:
     part.kill()
 
 
-def _listens(port: int) -> bool:
+def listens(port: int) -> bool:
+    """Say whether anybody listens at a port of loopback."""
     with socket.socket() as probe:
         return probe.connect_ex((cluster.HOST, port)) == 0

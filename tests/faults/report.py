@@ -1,0 +1,147 @@
+"""The page of the campaign, `monitoring/faults.md`, written by the tool.
+
+In: results of runs, kept as JSON in a folder. Out: one page. Guarantees that a later run of a fault with the same node
+time-out takes the place of an earlier one, and that every figure on the page stands in a result.
+"""
+
+import json
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from tests.faults.figures import BETWEEN, FAILOVER, HEAL, Row
+
+PAGE = Path(__file__).parents[2] / "monitoring" / "faults.md"
+
+
+@dataclass
+class Result:
+    """What one stack of a run gave; `command` is the line that repeats it, `commands` how often each step ended how."""
+
+    seed: int
+    rate: float
+    node_timeout_ms: int
+    seconds: int
+    rows: list[Row]
+    told: list[str]
+    commands: dict[str, int]
+    stalest_s: float
+    answered_within_s: float
+    #: Processes that wanted a processor in the minute before.
+    load_before: float
+    command: str = ""
+    machine: str = ""
+    #: Figures beside the table, by what they are.
+    measured: dict[str, str] = field(default_factory=dict)
+
+
+def keep(result: Result, folder: Path, command: str) -> None:
+    """Write a result, named by what it is about."""
+    folder.mkdir(parents=True, exist_ok=True)
+    result.command, result.machine = command, _machine()
+    names = "-".join(row.fault for row in result.rows if row.fault != BETWEEN)
+    name = re.sub(r"[^a-z0-9]+", "-", f"{names}-{result.node_timeout_ms}".lower())
+    (folder / f"{name[:120]}-{result.seed}.json").write_text(
+        json.dumps(asdict(result), indent=1), encoding="utf-8"
+    )
+
+
+def read(folder: Path) -> list[Result]:
+    """Return all results of a folder, the oldest first."""
+    files = sorted(folder.glob("*.json"), key=lambda file: file.stat().st_mtime)
+    found = []
+    for file in files:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        content["rows"] = [Row(**row) for row in content["rows"]]
+        found.append(Result(**content))
+    return found
+
+
+def write(folder: Path, page: Path, faults: Sequence[str]) -> None:
+    """Write the page from all results; rows in the order of `faults`."""
+    results = read(folder)
+    newest: dict[tuple[str, int], Row] = {}
+    for result in results:
+        for row in result.rows:
+            if row.fault != BETWEEN:
+                newest[row.fault, result.node_timeout_ms] = row
+    ordered = sorted(newest, key=lambda key: (faults.index(key[0]), key[1]))
+    rows = [row for result in results for row in result.rows]
+    measured = {name: told for result in results for name, told in result.measured.items()}
+    text = _PAGE.format(
+        injected=f"{sum(row.injected for row in rows):,}",
+        requests=f"{sum(row.requests for row in rows):,}",
+        wrong=sum(row.wrong for row in rows),
+        unanswered=sum(row.unanswered for row in rows),
+        stalest=max((result.stalest_s for result in results), default=0.0),
+        within=max((result.answered_within_s for result in results), default=0.0),
+        rate=" or ".join(sorted({f"{result.rate:g}" for result in results if result.rows})),
+        table="\n".join(line(newest[key], key[1]) for key in ordered),
+        measured="".join(f"- {name}: {told}\n" for name, told in measured.items()),
+        machine=results[-1].machine if results else _machine(),
+        commands="\n".join(
+            f"    {result.command}  # {result.seconds} s, load before: {result.load_before:.1f}"
+            for result in results
+        ),
+    )
+    page.write_text(text, encoding="utf-8")
+
+
+def line(row: Row, node_timeout_ms: int) -> str:
+    """Return a row as a line of the table."""
+    of_redis = row.goal in {FAILOVER, HEAL}
+    again = f"{row.median_s:.2f}, {row.greatest_s:.2f}" if of_redis else "-"
+    after_ok = f"{max(row.after_ok_s):.2f}" if of_redis else "-"
+    timely = row.in_time(node_timeout_ms / 1000)
+    cells = (
+        f"{row.fault} ({node_timeout_ms / 1000:g} s)",
+        row.injected,
+        f"{row.requests:,}",
+        row.wrong,
+        row.unanswered,
+        again,
+        after_ok,
+        f"{1000 * row.p99_s:.0f}, {1000 * row.later_p99_s:.0f}",
+        "missed" if not row.correct else "met" if timely else "missed in time",
+    )
+    return "| " + " | ".join(map(str, cells)) + " |"
+
+
+def _machine() -> str:
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return f"{os.cpu_count()} processors, {memory:.0f} GiB"
+
+
+_PAGE = """# Faults
+
+Written by `python -m tests.faults.campaign` from what its runs found; a figure typed in here is gone with the next run.
+
+Three Redis primaries with a Redis replica each, three edge replicas, NGINX, a client that asks at a fixed rate
+({rate} requests a second, one in ten a batch of 20, whatever becomes of earlier ones), and releases that are
+published, tried as canaries, activated, rolled back and retired all the while. Every answer is compared byte for byte
+with what the parquet files of the releases say.
+
+**{injected} faults injected, {requests} requests checked: {wrong} answers wrong, mixed, stale or with an untrue
+reason; {unanswered} requests without a valid answer.** The oldest answer was of a release that had not been live for
+{stalest:.1f} s (allowed: 30).
+
+| fault | injected | requests | wrong | none | personal again, s | after ok, s | p99, later, ms | goals |
+|---|---|---|---|---|---|---|---|---|
+{table}
+
+- *fault*: in brackets the node time-out of Redis. *wrong*: wrong, mixed, of a release that was not served, stale, or
+  a fallback without its reason. *none*: no answer within {within:g} s.
+- *personal again*: from the fault to the last fallback, median and greatest. *after ok*: the greatest time from when
+  all reachable nodes said `cluster_state:ok` (and what was lost had been restored) to the last request that still got
+  a fallback. Other faults take no list away; what a busy machine does not look up in time is a fallback there, too.
+- *p99*: while there were fallbacks, at least 1 s, with faults of edge replicas and NGINX 3 s; *later*: after that.
+- *goals*: with a killed primary personal lists within the node time-out and 2.5 s; with other faults of Redis after
+  ok within 1 s; p99 with faults of Redis up to 70 ms, of edge replicas up to 300 ms and later 70 ms. *missed in
+  time*: nothing was wrong, it took longer.
+{measured}
+Machine: {machine}. The load before a run tells whether it was quiet: others' work makes look-ups miss their 50 ms.
+
+{commands}
+"""
