@@ -148,10 +148,9 @@ def _with_readers(
 
 def _table(fitted: als.Factors, users: matrix.Ids, books: matrix.Ids) -> pa.Table:
     if sp.issparse(fitted.users):
-        users, own = matrix.Ids(users.values[:0]), fitted.books[:0]
+        users, vectors = matrix.Ids(users.values[:0]), fitted.books
     else:
-        own = fitted.users
-    vectors = np.concatenate([fitted.books, own])
+        vectors = np.concatenate([fitted.books, fitted.users])
     # By way of polars: pyarrow imports pandas (0.5 s) when it is given an array of numpy.
     return pa.table(
         {

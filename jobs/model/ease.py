@@ -127,10 +127,11 @@ def _inverse(
     gram[np.diag_indices_from(gram)] += regularization
     if not size:
         return gram
+    # Turned, as LAPACK wants it, and back: else it works on a copy.
     found: NDArray[np.float64] = scipy.linalg.inv(
-        gram, overwrite_a=True, check_finite=False, assume_a="pos"
+        gram.T, overwrite_a=True, check_finite=False, assume_a="pos"
     )
-    return found
+    return found.T
 
 
 def readers(

@@ -28,7 +28,7 @@ from tests.benchmarks.tuning import JUDGEMENT, SETTINGS, prepared, source
 FULL = "as shipped"
 #: Five times as many slices as are tuned on, up to 70 % of the rows: intervals half as wide.
 DENSE = tuple(percent / 100 for percent in range(45, 70))
-_PLAIN = {
+PLAIN = {
     "confidence_half_life_share": np.inf,
     "neutral_weight": 0.0,
     "low_weight": 0.0,
@@ -43,7 +43,7 @@ def _changed(**values: float) -> backtest.Ranker:
 
 def changes(wishes: pl.DataFrame) -> dict[str, Callable[[History], Ranked]]:
     """Return every variant by what it does; `wishes` are the pairs of to_read.csv."""
-    plain = replace(SETTINGS, **_PLAIN)  # type: ignore[arg-type]
+    plain = replace(SETTINGS, **PLAIN)  # type: ignore[arg-type]
     found: dict[str, Callable[[History], Ranked]] = {
         FULL: _changed(),
         "without age of a rating": _changed(confidence_half_life_share=np.inf),
@@ -53,7 +53,7 @@ def changes(wishes: pl.DataFrame) -> dict[str, Callable[[History], Ranked]]:
         "readers' vectors of the fit": lambda past: variants.vectors_of_the_fit(past, SETTINGS),
         "readers' vectors, last books like the others": _changed(profile_half_life_books=np.inf),
         "without recent popularity": _changed(popularity_exponent=0.0),
-        "only readers' vectors": _changed(**_PLAIN),
+        "only readers' vectors": _changed(**PLAIN),
         "none of it": lambda past: variants.vectors_of_the_fit(past, plain),
     }
     for exponent in (0.04, 0.15, 0.3, 0.6):

@@ -8,6 +8,7 @@ import argparse
 import json
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ from jobs.judgement.bootstrap import Resampling
 from jobs.judgement.measured import DEPTH, Measured
 from jobs.model import ranking
 from jobs.release.folder import ReleaseFolder
-from tests.benchmarks import tuning
+from tests.benchmarks import tuning, variants
+from tests.benchmarks.ablation import PLAIN
 from tests.benchmarks.tuning import EASE, JUDGEMENT, SETTINGS
 
 #: The name of the model as it ships.
@@ -97,11 +99,17 @@ def _factors(engine: str, found: dict[str, Measured], how: Resampling) -> None:
 def cost(folder: ReleaseFolder, repeats: int = 3) -> float:
     """Print the time of both engines relative to plain ALS of the same size, and return that of the model.
 
-    By turns, since the speed of a machine drifts; the best of `repeats` of each.
+    Plain ALS has as many factors and iterations, and its lists are made by the product's code too. By turns, since the
+    speed of a machine drifts; the best of `repeats` of each.
     """
     rows = backtest.rows_of(folder)
     past = ranking.history(rows.interactions, rows.catalogue)
-    every = rankings()
+    chosen = tuning.chosen()[0]["plain_als"]
+    plain = replace(SETTINGS, **PLAIN, **chosen)  # type: ignore[arg-type]  # names of settings
+    every: dict[str, Ranker] = {
+        **rankings(),
+        "plain_als": lambda past: variants.vectors_of_the_fit(past, plain),
+    }
     names = ("plain_als", MODEL, OTHER)
     seconds: dict[str, list[float]] = {name: [] for name in names}
     processor: dict[str, list[float]] = {name: [] for name in names}
