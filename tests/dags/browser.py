@@ -21,12 +21,13 @@ def logged_in(airflow: AirflowClient, screenshots: Path) -> Iterator[Page]:
     """Give a page that shows Airflow's first page; keeps a picture of the login."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=_CHROMIUM, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1280, "height": 850})
-        page.set_default_timeout(_DEADLINE_MS)
+        context = browser.new_context(viewport={"width": 1280, "height": 850})
+        context.set_default_timeout(_DEADLINE_MS)
+        page = context.new_page()
         expect.set_options(timeout=_DEADLINE_MS)
         asked: list[str] = []
         # Whatever page of this login asks.
-        page.context.on("request", lambda request: asked.append(request.url))
+        context.on("request", lambda request: asked.append(request.url))
         page.goto(airflow.url)
         page.fill("input[name=username]", "admin")
         page.fill("input[name=password]", airflow.password)

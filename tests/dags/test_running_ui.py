@@ -10,7 +10,7 @@ import urllib.request
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote
 
 import psutil
@@ -21,6 +21,9 @@ from tests.dags import browser
 from tests.dags.airflow_client import until
 from tests.dags.running_airflow import PUBLISH, ROLLBACK, TRAIN, Running, release_of
 from tests.dags.spoiling import spoilt
+
+#: style.css's --paper.
+_GROUNDS = {"light": "rgb(252, 251, 248)", "dark": "rgb(23, 22, 19)"}
 
 #: The first test waits for Airflow's start and three days of work.
 pytestmark = pytest.mark.timeout(3600)
@@ -172,6 +175,44 @@ def test_a_stopped_day_is_told(
     shown.get_by_role("link", name="All runs").click()
     shown.get_by_role("link", name=str(days[1])).first.click()
     expect(shown.get_by_text(told["what"])).to_be_visible()
+
+
+@pytest.fixture
+def other_page(page: Page) -> Iterator[Page]:
+    """A second page of the same login, to be looked at in other ways."""
+    found = page.context.new_page()
+    yield found
+    found.close()
+
+
+@pytest.mark.parametrize(
+    "view", [(width, light) for width in (390, 1280) for light in ("light", "dark")], ids=str
+)
+def test_reports_fit_a_phone_and_the_dark(
+    running: Running,
+    backfilled: list[dict[str, Any]],
+    other_page: Page,
+    screenshots: Path,
+    view: tuple[int, Literal["light", "dark"]],
+) -> None:
+    """On a phone and at a desk, in light and dark, pages scroll downwards only, and Tab first leads to the content."""
+    release, page = release_of(running, backfilled[-1]), other_page
+    width, light = view
+    page.set_viewport_size({"width": width, "height": 850})
+    page.emulate_media(color_scheme=light)
+    for name, path in {
+        "index": "index",
+        "data": f"{release}/report",
+        "model": f"{release}/model",
+    }.items():
+        page.goto(f"{running.airflow.url}/nightshelf/reports/{path}.html")
+        expect(page.get_by_role("heading", level=1)).to_be_visible()
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert ground == _GROUNDS[light]
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.getAttribute('href')").startswith("#")
+        page.screenshot(path=screenshots / f"{name}-{width}-{light}.png", full_page=True)
 
 
 def test_a_request_for_approval_leads_to_the_reports(
