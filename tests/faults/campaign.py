@@ -181,7 +181,9 @@ def _round(plan: Plan, house: House, done: _Run, name: str, number: int) -> Roun
     stage = Stage(house, done.publisher, done.timeline, chance, plan.watch_s, plan.grace_s, this)
     FAULTS[name].function(stage)
     stage.ends()
-    print(f"{name}: {this.ended_at - this.begun_at:.1f} s {this.findings or ''}", file=sys.stderr)
+    moments = (this.healed_at, this.mended_at, this.whole_at, this.ended_at)
+    told = ", ".join(f"{moment - this.begun_at:.1f}" for moment in moments)
+    print(f"{name}: {told} s {this.findings or ''}", file=sys.stderr, flush=True)
     return this
 
 

@@ -37,6 +37,7 @@ class Row:
     fault: str
     goal: str
     injected: int = 0
+    failovers: int = 0
     requests: int = 0
     wrong: int = 0
     unanswered: int = 0
@@ -47,6 +48,25 @@ class Row:
     p99_s: float = 0.0
     later_p99_s: float = 0.0
     findings: list[str] = field(default_factory=list)
+
+    def plus(self, other: "Row") -> "Row":
+        """Return the row of two runs; of 99th percentiles the greater one."""
+        return Row(
+            self.fault,
+            self.goal,
+            self.injected + other.injected,
+            self.failovers + other.failovers,
+            self.requests + other.requests,
+            self.wrong + other.wrong,
+            self.unanswered + other.unanswered,
+            self.fallbacks + other.fallbacks,
+            self.late + other.late,
+            self.again_s + other.again_s,
+            self.after_ok_s + other.after_ok_s,
+            max(self.p99_s, other.p99_s),
+            max(self.later_p99_s, other.later_p99_s),
+            self.findings + other.findings,
+        )
 
     @property
     def correct(self) -> bool:
@@ -134,6 +154,7 @@ def rows(
     told = _count(wrong, stalls, lookup_deadline_s)
     for one in ordered:
         found[one.fault].injected += one.injected
+        found[one.fault].failovers += one.failovers
         found[one.fault].findings += one.findings
     for row in found.values():
         _times(row, [window for window in windows if window.round.fault == row.fault])

@@ -193,9 +193,34 @@ class House:
         copies = [role for role in roles if role[0] == "slave"]
         return len(copies) == PRIMARIES and all(role[3] == "connected" for role in copies)
 
+    def told(self) -> str:
+        """Return what each node says of the cluster."""
+        found = []
+        for node in self.redis:
+            try:
+                said = node.ask("CLUSTER", "NODES") if node.reachable else "not reachable"
+            except RedisError as error:
+                said = repr(error)
+            found.append(f"{node.name}: {said}")
+        return "\n".join(found)
+
+    def wait_until_healed(self, without: RedisNode | None, deadline_s: float) -> None:
+        """Wait for `healed`."""
+        until(lambda: self.healed(without), _Told(self), deadline_s)
+
     def wait_until_whole(self, deadline_s: float = 60) -> None:
         """Wait for `whole`."""
-        until(self.whole, "the Redis Cluster is whole again", deadline_s)
+        until(self.whole, _Told(self), deadline_s)
+
+
+@dataclass(frozen=True)
+class _Told:
+    """What a wait that failed tells: how things stand then."""
+
+    house: House
+
+    def __str__(self) -> str:
+        return f"the Redis Cluster is well again\n{self.house.told()}"
 
 
 @contextmanager

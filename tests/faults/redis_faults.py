@@ -63,6 +63,8 @@ def frozen(seconds: float) -> Callable[[Stage], None]:
             stage.heals()
             stage.watch(max(0.0, ends_at - time.monotonic()))
             stage.mends(victim.thaw)
+        stage.house.wait_until_whole(_PATIENCE_S)
+        stage.round.failovers = int(not victim.slots)
 
     return primary_frozen
 

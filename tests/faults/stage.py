@@ -15,9 +15,8 @@ from tests.faults import steps
 from tests.faults.house import House, RedisNode
 from tests.faults.publisher import Publisher
 from tests.faults.timeline import NO_RELEASE, STORE_UNAVAILABLE, Span, Timeline
-from tests.waiting import until
 
-_DEADLINE_S = 120.0
+_DEADLINE_S = 60.0
 
 
 @dataclass
@@ -34,6 +33,7 @@ class Round:
     whole_at: float = nan
     ended_at: float = nan
     injected: int = 1
+    failovers: int = 0
     findings: list[str] = field(default_factory=list)
 
 
@@ -76,7 +76,7 @@ class Stage:
 
     def heals(self, without: RedisNode | None = None) -> None:
         """Wait until all reachable nodes are well; `without` one that a minority sees alone."""
-        until(lambda: self.house.healed(without), "the Redis Cluster heals", _DEADLINE_S)
+        self.house.wait_until_healed(without, _DEADLINE_S)
         self.round.healed_at = self._recovers()
 
     def restores(self) -> None:

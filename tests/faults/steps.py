@@ -25,7 +25,8 @@ from tests.releases import write_release
 _DEADLINE_S = 120.0
 #: Imports take seconds: one process does them, and each command is a fork of that one.
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["tests.faults.steps"])
+# pyarrow imports pandas at its first list: a second in each command.
+_CONTEXT.set_forkserver_preload(["pandas", "tests.faults.steps"])
 
 
 @dataclass(frozen=True)
