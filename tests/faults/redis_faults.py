@@ -42,7 +42,10 @@ def primary_restarted(stage: Stage) -> None:
     victim.command = victim.again
     victim.start()
     victim.command = right
-    stage.heals(without=victim)
+    house = stage.house
+    until(lambda: house.healed(victim) or house.healed(), "a primary for all slots", _PATIENCE_S)
+    # Were it a primary again, it would be an empty one: the audit at the end tells.
+    stage.heals(without=None if victim.slots else victim)
     stage.watch()
     stage.mends()
 
