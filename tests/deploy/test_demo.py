@@ -2,13 +2,17 @@
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
+import threading
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +47,10 @@ def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
         "NIGHTSHELF_LOCAL_REDIS_PORT": str(ports[3]),
         "NIGHTSHELF_LOCAL_REDIS_PRIMARIES": "3",
         "NIGHTSHELF_LOCAL_BATCH_PORT": str(ports[6]),
+        # A busy machine must not make a replica look as if it hung, and nobody here is kept waiting.
+        "NIGHTSHELF_NGINX_READ_TIMEOUT_MS": "20000",
+        "NIGHTSHELF_NGINX_RATE_PER_S": "100000",
+        "NIGHTSHELF_NGINX_BURST": "100000",
         **{name: str(port) for name, port in zip(_MONITORING_PORTS, others, strict=False)},
     }
     yield found
@@ -62,7 +70,7 @@ def _python(environment: dict[str, str], *arguments: str) -> subprocess.Complete
 
 def _get(environment: dict[str, str], path: str) -> dict[str, object]:
     url = f"http://127.0.0.1:{environment['NIGHTSHELF_LOCAL_PORT']}{path}"
-    with urllib.request.urlopen(url, timeout=5) as answer:  # loopback
+    with urllib.request.urlopen(url, timeout=60) as answer:  # loopback
         content: dict[str, object] = json.load(answer)
     return content
 
@@ -78,6 +86,11 @@ def test_the_demo_serves_real_lists_and_finds_its_own_work_done(
     assert answer["release"] == outcome["release"]
     assert "user 58:" in first.stdout
     assert "unknown_user" in first.stdout
+    base = f"http://127.0.0.1:{environment['NIGHTSHELF_LOCAL_PORT']}/"
+    with urllib.request.urlopen(base, timeout=60) as page:  # loopback
+        assert page.headers["Server"] == "nginx"
+        assert b"<title>Nightshelf" in page.read()
+    _restart_its_replicas(environment)
     _see_its_monitoring(environment)
     again = _python(environment, "deploy.local.demo")
     assert again.returncode == 0, again.stderr[-3000:]
@@ -90,6 +103,43 @@ def test_the_demo_serves_real_lists_and_finds_its_own_work_done(
     with socket.socket() as probe:
         port = int(environment["NIGHTSHELF_LOCAL_PORT"])
         assert probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def _restart_its_replicas(environment: dict[str, str]) -> None:
+    """`make reload` while somebody asks all the time: both replicas are new, and every request had its answer."""
+    before = [_started(environment, replica) for replica in range(2)]
+    enough = threading.Event()
+
+    def ask(first: int) -> int:
+        """Ask for one list after another, none of which is in the cache; each must come."""
+        for answered in count():
+            if enough.is_set():
+                return answered
+            user, limit = 1 + (first + answered) % 1000, 1 + answered // 1000 % 100
+            assert "items" in _get(environment, f"/v1/users/{user}/recommendations?limit={limit}")
+        raise AssertionError
+
+    with ThreadPoolExecutor(3) as pool:
+        asking = [pool.submit(ask, 300 * number) for number in range(3)]
+        try:
+            reloaded = _python(environment, "deploy.local.stack", "reload")
+        finally:
+            enough.set()
+    assert reloaded.returncode == 0, reloaded.stderr[-3000:]
+    assert all(asked.result() > 0 for asked in asking)
+    after = [_started(environment, replica) for replica in range(2)]
+    assert all(new > old for new, old in zip(after, before, strict=True)), (before, after)
+
+
+def _started(environment: dict[str, str], replica: int) -> float:
+    """Return when a replica's process started."""
+    port = int(environment["NIGHTSHELF_LOCAL_EDGE_PORT"]) + replica
+    with urllib.request.urlopen(
+        f"http://127.0.0.1:{port}/metrics", timeout=60
+    ) as answer:  # loopback
+        found = re.search(rb"^process_start_time_seconds (\S+)$", answer.read(), re.MULTILINE)
+    assert found
+    return float(found[1])
 
 
 def _see_its_monitoring(environment: dict[str, str]) -> None:
