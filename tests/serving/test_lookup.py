@@ -15,12 +15,10 @@ import pytest
 import redis
 import uvloop
 from redis._parsers.hiredis import _AsyncHiredisParser
-from redis.asyncio.cluster import RedisCluster
 from redis.exceptions import ResponseError, TimeoutError  # noqa: A004  # redis-py's own
 
 from deploy.local import cluster
 from schemas.environment import Node
-from serving import lookup
 from serving.lookup import LookupFailed, Lookups
 from serving.settings import Settings
 from tests.conftest import running_cluster
@@ -218,28 +216,6 @@ def test_cut_connections_are_made_anew(nodes: tuple[Node, ...]) -> None:
                     client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
             await _ask(lookups)
             await _whole_again(lookups)
-
-    _looking_up(nodes, work)
-
-
-def test_a_frozen_node_holds_up_no_fresh_client(
-    nodes: tuple[Node, ...], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Ten clients that know no node are replaced while one of the nodes hangs, and what hangs is never given up."""
-    monkeypatch.setattr(lookup, "_PROBE_TIMEOUT_S", 10 * PATIENCE_S)
-
-    async def work(lookups: Lookups, _pipelines: list[float]) -> None:
-        keys = sorted(set(KEYS) - _of_node(lookups, nodes[0].port))
-        with _frozen(nodes[0]):
-            for _ in range(10):
-                lookups._cluster = RedisCluster(host=cluster.HOST, port=1)
-                give_up = time.monotonic() + PATIENCE_S
-                while (
-                    await _ask(lookups, keys) != {key: key.encode() for key in keys}
-                    or lookups._healing
-                ):
-                    assert time.monotonic() < give_up, "no fresh client"
-                    await asyncio.sleep(0.02)
 
     _looking_up(nodes, work)
 
