@@ -51,7 +51,7 @@ class Plan:
     rate: float = 400
     node_timeout_ms: int = 2000
     lookup_deadline_ms: int = 50
-    answered_within_s: float = 1.0
+    answered_within_s: float = 2.0
     grace_s: float = 5.0
     watch_s: float = 1.5
     pause_s: float = 1.0

@@ -21,6 +21,8 @@ from tests.faults.timeline import DEGRADED, Timeline
 #: For so long a replica follows a pointer that it cannot read (serving/README.md).
 STALE_S = 30.0
 
+_SHOWN = 200
+
 NO_ANSWER, LATE = "no answer", "late"
 WRONG, MIXED, NOT_SERVED = "wrong", "mixed", "not served"
 STALE, BACK, UNTRUE, HEADERS = "stale", "back in time", "untrue reason", "headers"
@@ -60,7 +62,8 @@ class Checker:
 
     def _judge(self, exchange: Exchange) -> list[tuple[str, str]]:
         if exchange.status not in {200, 304}:
-            return [(NO_ANSWER, f"status {exchange.status} {exchange.told}".strip())]
+            said = exchange.told or exchange.body[:_SHOWN].decode(errors="replace")
+            return [(NO_ANSWER, f"status {exchange.status} {said}".strip())]
         late = [(LATE, f"{exchange.latency_s:.3f} s")] * (exchange.latency_s > self.deadline_s)
         name = exchange.headers.get("x-release", "")
         release = self.known.release(name)

@@ -16,7 +16,7 @@ from tests.waiting import until
 #: For so long something is broken, and for so long it is watched afterwards.
 BROKEN_S, AFTER_S = 3.0, 3.0
 _PAUSE_S = 0.2
-_START_S = 60
+_START_S = 240
 
 
 def edge_killed(stage: Stage) -> None:

@@ -5,6 +5,7 @@ Guarantees that a request counts for the round in which it was due, and that goa
 """
 
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from math import inf, isnan
@@ -23,7 +24,7 @@ BETWEEN = "between faults"
 _FAILOVER_S, _AFTER_OK_S = 2.5, 1.0
 _REDIS_P99_S, _EDGE_P99_S, _LATER_P99_S = 0.070, 0.300, 0.070
 _EDGE_S = 3.0
-_SHOWN = 10
+_SHOWN = 3
 
 
 @dataclass
@@ -165,13 +166,15 @@ def _count(
     wrong: list[tuple[Row, Violation]], stalls: list[tuple[float, float]], deadline_s: float
 ) -> list[str]:
     told: list[str] = []
+    shown: Counter[tuple[str, str]] = Counter()
     for row, violation in wrong:
         if _late(violation, stalls, deadline_s):
             row.late += 1
             continue
         row.wrong += violation.kind in INVALID
         row.unanswered += violation.kind in {NO_ANSWER, LATE}
-        if len(told) < _SHOWN:
+        shown[row.fault, violation.kind] += 1
+        if shown[row.fault, violation.kind] <= _SHOWN:
             exchange = violation.exchange
             asked = f"{exchange.path} of client {exchange.client} due at {exchange.due_at:.3f}"
             told.append(f"{row.fault}: {violation.kind}: {violation.told} ({asked})")

@@ -35,6 +35,8 @@ EDGES = 3
 
 _EDGE = str(Path(sys.executable).with_name("nightshelf-edge"))
 _ASK_S = 0.2
+#: A replica imports for a second; where ten programs share a core it took more than thirty.
+_START_S = 240
 _SLOTS = 16_384
 
 
@@ -256,7 +258,7 @@ def running(
             stack.callback(_end, part)
             part.start()
         for port in ports:
-            until(lambda port=port: listens(port), f"an edge replica at {port}")  # type: ignore[misc]
+            until(lambda port=port: listens(port), f"an edge replica at {port}", _START_S)  # type: ignore[misc]
         replicas = ",".join(f"{cluster.HOST}:{port}" for port in ports)
         choices = {"nginx_read_timeout_ms": 300, **(nginx or {})}
         front = stack.enter_context(running_front(folder / "nginx", replicas, **choices))
