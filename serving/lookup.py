@@ -91,8 +91,11 @@ class Lookups:
     async def close(self) -> None:
         """Close the connections."""
         self._closed = True
-        for task in self._tasks:
+        tasks = list(self._tasks)
+        for task in tasks:
             task.cancel()
+        # What they have open they close: uvloop waits for ever for a connection that was dropped instead.
+        await asyncio.gather(*tasks, return_exceptions=True)
         await self._cluster.aclose()
 
     def _client(self, *nodes: Node) -> RedisCluster:
@@ -179,9 +182,11 @@ class Lookups:
                 return
             fresh = await self._fresh(key)
             old, self._cluster = self._cluster, fresh
-            # What is under way on the old client ends within the deadline.
-            await asyncio.sleep(2 * self._deadline_s)
-            await _quietly_closed(old)
+            try:
+                # What is under way on the old client ends within the deadline.
+                await asyncio.sleep(2 * self._deadline_s)
+            finally:
+                await _quietly_closed(old)
         finally:
             self._healing = False
 
@@ -207,6 +212,9 @@ class Lookups:
         finally:
             for attempt in attempts:
                 attempt.cancel()
+            for late in await asyncio.gather(*attempts, return_exceptions=True):
+                if isinstance(late, RedisCluster):
+                    await _quietly_closed(late)
         raise AssertionError("settings name a node")
 
 

@@ -3,11 +3,13 @@
 import asyncio
 import os
 import signal
+import socket
 import subprocess
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +17,12 @@ import pytest
 import redis
 import uvloop
 from redis._parsers.hiredis import _AsyncHiredisParser
+from redis.asyncio.cluster import RedisCluster
 from redis.exceptions import ResponseError, TimeoutError  # noqa: A004  # redis-py's own
 
 from deploy.local import cluster
 from schemas.environment import Node
+from serving import lookup
 from serving.lookup import LookupFailed, Lookups
 from serving.settings import Settings
 from tests.conftest import running_cluster
@@ -216,6 +220,24 @@ def test_cut_connections_are_made_anew(nodes: tuple[Node, ...]) -> None:
                     client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
             await _ask(lookups)
             await _whole_again(lookups)
+
+    _looking_up(nodes, work)
+
+
+def test_an_address_that_never_answers_holds_up_no_fresh_client(
+    nodes: tuple[Node, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten clients that know no node are replaced while the first address hangs, and what hangs is never given up."""
+    monkeypatch.setattr(lookup, "_PROBE_TIMEOUT_S", 10 * PATIENCE_S)
+
+    async def work(lookups: Lookups, _pipelines: list[float]) -> None:
+        with socket.create_server((cluster.HOST, 0)) as silent:
+            first = Node(cluster.HOST, silent.getsockname()[1])
+            lookups._settings = replace(lookups._settings, redis=(first, *nodes))
+            for _ in range(10):
+                await lookups._cluster.aclose()
+                lookups._cluster = RedisCluster(host=cluster.HOST, port=1)
+                await _whole_again(lookups)
 
     _looking_up(nodes, work)
 
