@@ -43,6 +43,14 @@ down: ## stop what `make demo` and `make monitoring` started
 reload: ## restart the edge replicas of `make demo` one after another, without a failed request
 	.venvs/local/bin/python -m deploy.local.stack reload
 
+.PHONY: backup
+backup: ## Airflow's database and the artifacts of the deployed stack, into FOLDER=...
+	deploy/stack.sh backup "$(abspath $(or $(FOLDER),$(error name a folder: make backup FOLDER=...)))"
+
+.PHONY: restore
+restore: ## both from FOLDER=..., then Redis from the artifacts; what was there is replaced
+	deploy/stack.sh restore "$(abspath $(or $(FOLDER),$(error name a folder: make restore FOLDER=...)))"
+
 .PHONY: packages
 packages: ## install the Debian packages that tests and monitoring need and this machine lacks
 	bash deploy/local/packages.sh
@@ -62,8 +70,17 @@ test: packages .venvs/dev/.complete check ## everything that proves it, in under
 
 .PHONY: test-all
 test-all: packages-slow test ## and what is slow: long loads, long fault campaigns, containers
-	.venvs/dev/bin/pytest -m "slow and not bench"
+	.venvs/dev/bin/pytest -m "slow and not bench" --ignore tests/deploy/stack
 	$(MAKE) test-dags-slow
+	$(MAKE) test-deploy
+
+.PHONY: packages-deploy
+packages-deploy: packages
+	bash deploy/local/packages.sh dockerd:docker.io docker:docker.io docker-compose:docker-compose debootstrap:debootstrap
+
+.PHONY: test-deploy
+test-deploy: packages-deploy .venvs/dev/.complete ## the whole stack from images: answers, ports, rights, restart
+	.venvs/dev/bin/pytest -m slow -s tests/deploy/stack
 
 .PHONY: check
 check: .venvs/dev/.complete ## format, lint, types, layers
@@ -92,9 +109,19 @@ lock: $(UV) lock-dags ## resolve pyproject.toml into deploy/requirements/*.txt (
 	$(COMPILE) --extra jobs --extra tracing -o deploy/requirements/jobs-tracing.txt
 	$(COMPILE) --group proxy -o deploy/requirements/proxy.txt
 	$(COMPILE) --group build -o deploy/requirements/build.txt
+	$(COMPILE) --group audit -o deploy/requirements/audit.txt
 	$(COMPILE) --extra jobs -o deploy/requirements/jobs.txt
 	$(COMPILE) --extra jobs --extra serving --group local -o deploy/requirements/local.txt
 	$(COMPILE) --extra jobs --extra serving --extra tracing --group local --group test -o deploy/requirements/dev.txt
+
+# What is in the images: the locks of deploy/Dockerfile.
+AUDITED = serving serving-tracing jobs jobs-tracing dags proxy
+
+.PHONY: audit
+audit: .venvs/audit/.complete ## ask for known holes in what the images hold, and list it (CycloneDX) below .run/sbom
+	mkdir -p .run/sbom
+	for lock in $(AUDITED); do .venvs/audit/bin/pip-audit --progress-spinner off --disable-pip --require-hashes \
+	    --requirement deploy/requirements/$$lock.txt --format cyclonedx-json --output .run/sbom/$$lock.json; done
 
 .PHONY: clean
 clean: down airflow-down ## remove environments and caches; artifacts and data stay

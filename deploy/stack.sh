@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# The stack on one host, by docker-compose. In: a verb, deploy/.env. Out: see the verbs below; each says what it does and ends
-# with an error where it could not.
-#   build              build this checkout's images as NIGHTSHELF_VERSION
+# The stack on one host, by docker-compose. In: a verb, deploy/.env (or the file in NIGHTSHELF_SETTINGS). Out: see the
+# verbs below; each says what it does and ends with an error where it could not.
+#   build [VERSION]    build this checkout's images, as NIGHTSHELF_VERSION if no other is named
 #   up                 start everything and wait until it is whole; again: take up changed settings
 #   scale N            run N replicas of the edge
 #   roll VERSION       exchange the replicas of the edge for those of another version, none before its successor answers
@@ -12,10 +12,11 @@
 #   down               stop; volumes stay
 set -euo pipefail
 cd "$(dirname "$0")"
-if [ -f .env ]; then
+settings=${NIGHTSHELF_SETTINGS:-.env}
+if [ -f "$settings" ]; then
     set -a
-    # shellcheck disable=SC1091  # written by whoever runs this
-    . ./.env
+    # shellcheck disable=SC1090  # written by whoever runs this
+    . "$(realpath "$settings")"
     set +a
 fi
 export COMPOSE_PROFILES=${COMPOSE_PROFILES:-proxy}
@@ -26,6 +27,7 @@ edges=${NIGHTSHELF_EDGES:-2}
 
 if command -v docker-compose >/dev/null; then compose=(docker-compose); else compose=(docker compose); fi
 compose+=(--project-name "$project" --file compose.yaml)
+if [ -f "$settings" ]; then compose+=(--env-file "$settings"); fi
 
 edge_ids() { docker ps --quiet --no-trunc --filter "label=com.docker.compose.project=$project" --filter label=com.docker.compose.service=edge; }
 health() { docker inspect --format '{{.State.Health.Status}}' "$1"; }
@@ -115,7 +117,7 @@ users() {
     done
 }
 
-tar_jobs() { "${compose[@]}" run --rm -T --no-deps --entrypoint tar jobs "$@"; }
+shell_jobs() { "${compose[@]}" run --rm -T --no-deps --entrypoint sh jobs -euc "$1"; }
 
 backup() {
     local folder=$1
@@ -124,7 +126,7 @@ backup() {
         mkdir -p "$folder"
         # A database first: it may name a release that is in the artifacts by then, not the other way round.
         "${compose[@]}" exec -T postgres pg_dump --username airflow --clean --if-exists airflow | gzip >"$folder/airflow.sql.gz.new"
-        tar_jobs --create --gzip --directory /artifacts . >"$folder/artifacts.tar.gz.new"
+        shell_jobs 'tar --create --gzip --directory /artifacts .' >"$folder/artifacts.tar.gz.new"
         mv "$folder/airflow.sql.gz.new" "$folder/airflow.sql.gz"
         mv "$folder/artifacts.tar.gz.new" "$folder/artifacts.tar.gz"
     )
@@ -139,7 +141,8 @@ restore() {
     "${compose[@]}" stop airflow-api airflow-scheduler airflow-dag-processor
     gunzip --stdout "$folder/airflow.sql.gz" | "${compose[@]}" exec -T postgres psql --username airflow --dbname airflow --quiet \
         --set ON_ERROR_STOP=1 --single-transaction >/dev/null
-    tar_jobs --extract --gzip --directory /artifacts <"$folder/artifacts.tar.gz"
+    # Whole before anything goes: gzip has read both to their ends above.
+    shell_jobs 'find /artifacts -mindepth 1 -delete; tar --extract --gzip --directory /artifacts' <"$folder/artifacts.tar.gz"
     jobs restore
     "${compose[@]}" up --detach --scale "edge=$edges"
 }
@@ -147,7 +150,8 @@ restore() {
 down() { "${compose[@]}" down --remove-orphans; }
 
 case ${1:-} in
-    build | up | users | down) "$1" ;;
+    build) NIGHTSHELF_VERSION=${2:-$NIGHTSHELF_VERSION} && build ;;
+    up | users | down) "$1" ;;
     scale | roll | backup | restore) "$1" "${2:?$1 needs one argument}" ;;
     jobs) "$@" ;;
     *)

@@ -1,6 +1,7 @@
 """The files of the deployed stack, as far as they can be judged without starting it."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -128,6 +129,7 @@ def test_the_stack_does_not_start_without_secrets(tmp_path: Path) -> None:
     """`up` ends before it starts anything, and says what to do; without an address, too."""
     environment = {
         **os.environ,
+        "NIGHTSHELF_SETTINGS": str(tmp_path / "none"),
         "NIGHTSHELF_SECRETS": str(tmp_path),
         "NIGHTSHELF_PUBLIC_URL": "https://localhost",
     }
@@ -162,3 +164,18 @@ def test_scripts_and_images_are_free_of_what_linters_know() -> None:
 
 def _tool(name: str) -> str:
     return str(Path(sys.executable).with_name(name))
+
+
+def test_the_workflow_runs_commands_that_are_there() -> None:
+    """What the CI file runs are targets of the Makefile; its actions are pinned by commit, its rights are to read."""
+    text = (ROOT / ".github/workflows/checks.yml").read_text()
+    workflow = yaml.safe_load(text)
+    assert workflow["permissions"] == {"contents": "read"}
+    job = workflow["jobs"]["command"]
+    targets = job["strategy"]["matrix"]["target"]
+    assert "make ${{ matrix.target }}" in [step.get("run") for step in job["steps"]]
+    known = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert set(targets) <= set(known)
+    assert {"test", "test-deploy", "audit"} <= set(targets)
+    for used in re.findall(r"uses: (\S+)", text):
+        assert re.fullmatch(r"[a-z-]+/[a-z-]+@[0-9a-f]{40}", used), used
