@@ -178,7 +178,7 @@ class _Paths:
         if self._edge.degradation() is not None:
             return unavailable
         try:
-            value = await self._edge.value(prefix, shelf.meta.book_buckets, book)
+            value = await self._edge.value(shelf, prefix, shelf.meta.book_buckets, book)
         except LookupFailed:
             return unavailable
         if value is None:

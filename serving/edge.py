@@ -10,7 +10,7 @@ import gc
 import logging
 import time
 
-from schemas import values
+from schemas import keys, values
 from serving import answers
 from serving.answers import Header
 from serving.lookup import LookupFailed, Lookups
@@ -94,16 +94,24 @@ class Edge:
             return answers.STORE_UNAVAILABLE
         return answers.NO_RELEASE if self.view.pointer is None else None
 
-    async def value(self, prefix: str, buckets: int, entity: int) -> bytes | None:
+    async def value(self, shelf: Shelf, prefix: str, buckets: int, entity: int) -> bytes | None:
         """Return what a release holds for a user or book, None where it holds nothing for it.
 
-        Raises LookupFailed also when the whole hash is gone: publish writes every hash, so then the store has lost it.
+        Raises LookupFailed also when the store has lost it and is perhaps about to have it again: when the whole hash
+        is gone, or the description, which is removed first and written last.
         """
         key = f"{prefix}{entity % buckets}"
         found = await self.lookups.hget(key, str(entity))
-        if found is None and not await self.lookups.call(key, lambda cluster: cluster.exists(key)):
-            raise LookupFailed
+        if found is None:
+            for name in (keys.meta(self.settings.namespace, shelf.release), key):
+                if not await self._exists(name):
+                    raise LookupFailed
+            # Asked again: what was not there may have been loaded before the two were asked for.
+            found = await self.lookups.hget(key, str(entity))
         return found
+
+    async def _exists(self, key: str) -> bool:
+        return bool(await self.lookups.call(key, lambda cluster: cluster.exists(key)))
 
     async def user_list(
         self, shelf: Shelf, user_id: int, limit: int
@@ -113,7 +121,7 @@ class Edge:
         reason = self.degradation()
         if reason is None:
             try:
-                value = await self.value(shelf.users_prefix, meta.user_buckets, user_id)
+                value = await self.value(shelf, shelf.users_prefix, meta.user_buckets, user_id)
             except LookupFailed:
                 reason = answers.STORE_UNAVAILABLE
             else:

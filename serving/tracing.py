@@ -15,6 +15,7 @@ from schemas.tracing import Tracing
 from serving.answers import Header
 from serving.edge import Edge
 from serving.settings import Settings
+from serving.shelf import Shelf
 
 #: The request in hand, for log lines.
 _SCOPE: ContextVar[Scope | None] = ContextVar("request", default=None)
@@ -32,10 +33,10 @@ class TracedEdge(Edge):
         super().__init__(settings)
         self._tracing = tracing
 
-    async def value(self, prefix: str, buckets: int, entity: int) -> bytes | None:
+    async def value(self, shelf: Shelf, prefix: str, buckets: int, entity: int) -> bytes | None:
         """Return and raise what `Edge.value` does."""
         with self._tracing.span("lookup", key=f"{prefix}{entity % buckets}"):
-            return await super().value(prefix, buckets, entity)
+            return await super().value(shelf, prefix, buckets, entity)
 
 
 class Traced:

@@ -1,5 +1,6 @@
 """An edge replica as its clients see it."""
 
+import asyncio
 import json
 from collections.abc import Callable
 
@@ -10,6 +11,10 @@ from jobs import rollback
 from jobs.release.folder import Artifacts, ReleaseFolder
 from jobs.runtime.settings import Settings
 from schemas import keys
+from serving.edge import Edge
+from serving.lookup import Lookups
+from serving.settings import Settings as EdgeSettings
+from serving.shelf import EMPTY, read_view
 from tests.releases import list_of, scores_of
 from tests.serving.conftest import Replica, is_ready
 
@@ -101,6 +106,47 @@ def test_a_lost_hash_is_not_told_as_an_unknown_user(
     answer = replica.get("/v1/users/7/recommendations")
     assert json.loads(answer.body)["reason"] == "store_unavailable"
     assert answer.headers["Cache-Control"] == "no-store"
+
+
+def test_a_release_that_is_being_restored_knows_everybody(
+    replica: Replica, go_live: GoLive, settings: Settings
+) -> None:
+    """While its description, which is written last, is missing, nobody is told as unknown."""
+    release = _ready(replica, go_live)
+    with _cluster(settings) as cluster:
+        cluster.delete(keys.meta("shelf", release))
+        cluster.hdel(f"{keys.users_prefix('shelf', release)}0", "7")
+    assert _recommended(replica, 7)["reason"] == "store_unavailable"
+
+
+def test_a_list_that_is_loaded_between_two_questions_is_found(
+    go_live: GoLive, settings: Settings
+) -> None:
+    """A hash that is restored right after the first look-up found nothing is not told as one without the user."""
+    release = go_live().release
+    key = f"{keys.users_prefix('shelf', release)}0"
+
+    async def main() -> bytes | None:
+        edge = Edge(EdgeSettings(redis=settings.redis, lookup_deadline_ms=10_000))
+        edge.lookups = Lookups(edge.settings, edge.metrics.observe_lookup)
+        try:
+            edge.view = await read_view(edge.lookups, "shelf", EMPTY)
+            shelf, asked = edge.shelf(), edge.lookups.hget
+            with _cluster(settings) as cluster:
+                held = cluster.hgetall(key)
+                cluster.delete(key)
+
+                def restored_meanwhile(key: str, field: str) -> asyncio.Future[bytes | None]:
+                    found = asked(key, field)
+                    found.add_done_callback(lambda _: cluster.hset(key, mapping=held))
+                    return found
+
+                edge.lookups.hget = restored_meanwhile  # type: ignore[method-assign]
+                return await edge.value(shelf, shelf.users_prefix, shelf.meta.user_buckets, 7)
+        finally:
+            await edge.lookups.close()
+
+    assert asyncio.run(main()) is not None
 
 
 def test_without_a_pointer_the_list_in_memory_answers(
