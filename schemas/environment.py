@@ -7,7 +7,7 @@ are valid beside it while it is exchanged), and that a value of the wrong kind i
 """
 
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
@@ -29,6 +29,11 @@ class Node:
 
     host: str
     port: int
+
+
+def node_list(nodes: Iterable[Node]) -> str:
+    """Return nodes as a variable holds them: host:port, comma-separated."""
+    return ",".join(f"{node.host}:{node.port}" for node in nodes)
 
 
 def read(settings: type[T], environ: Mapping[str, str]) -> T:

@@ -20,7 +20,7 @@ from deploy.local.settings import HOST, ROOT, LocalSettings, from_environment
 from deploy.local.supervision import Program, SupervisionProblem
 from deploy.nginx import configuration as nginx
 from deploy.nginx import settings as nginx_settings
-from schemas.environment import EnvironmentProblem
+from schemas.environment import EnvironmentProblem, node_list
 
 _READY_DEADLINE_S = 30.0
 _HTTP_OK = 200
@@ -28,7 +28,7 @@ _HTTP_OK = 200
 
 def redis_addresses(settings: LocalSettings) -> str:
     """Return the value of NIGHTSHELF_REDIS for this stack."""
-    return ",".join(f"{node.host}:{node.port}" for node in settings.redis)
+    return node_list(settings.redis)
 
 
 def address(settings: LocalSettings) -> str:

@@ -34,6 +34,7 @@ from redis.exceptions import (
 
 from jobs.runtime.errors import NightshelfError, TryLater, WrongUsage
 from jobs.runtime.settings import Settings
+from schemas.environment import node_list
 
 _SOCKET_TIMEOUT_S = 10.0
 _CONNECT_TIMEOUT_S = 2.0
@@ -65,7 +66,7 @@ T = TypeVar("T")
 @contextmanager
 def connected(settings: Settings) -> Iterator[RedisCluster]:
     """Give a connection that reads from primaries; close it afterwards. Raises TryLater and WrongUsage."""
-    where = ",".join(f"{node.host}:{node.port}" for node in settings.redis)
+    where = node_list(settings.redis)
     with _told(where):
         cluster = RedisCluster(
             startup_nodes=[ClusterNode(node.host, node.port) for node in settings.redis],

@@ -20,7 +20,7 @@ from jobs import replay, synthesize
 from jobs.model import als, confidence, ranking, scoring
 from jobs.model import settings as model_settings
 from jobs.release.folder import Artifacts, ReleaseFolder
-from schemas.environment import Node
+from schemas.environment import Node, node_list
 from schemas.tables import BOOK_ID
 from tests.benchmarks.bare_als import bare_als
 from tests.benchmarks.conftest import Report
@@ -110,7 +110,7 @@ def _chain(
     environment = {
         "PATH": "/usr/bin:/bin",
         "NIGHTSHELF_ARTIFACTS": str(artifacts.root),
-        "NIGHTSHELF_REDIS": ",".join(f"{node.host}:{node.port}" for node in nodes),
+        "NIGHTSHELF_REDIS": node_list(nodes),
         "NIGHTSHELF_NAMESPACE": namespace,
     }
     for release in artifacts.releases.glob(f"{DAY}-*"):

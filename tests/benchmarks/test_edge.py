@@ -23,7 +23,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from jobs import activate, publish
 from jobs.release.folder import Artifacts
 from jobs.runtime.settings import Settings
-from schemas.environment import Node
+from schemas.environment import Node, node_list
 from tests.benchmarks.conftest import Report
 from tests.benchmarks.wrk import (
     CONNECTIONS,
@@ -56,7 +56,7 @@ class Place:
     @property
     def redis(self) -> str:
         """The cluster's nodes as NIGHTSHELF_REDIS."""
-        return ",".join(f"{node.host}:{node.port}" for node in self.settings.redis)
+        return node_list(self.settings.redis)
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from jobs import activate, expose, publish
 from jobs.release.folder import Artifacts
 from jobs.runtime.files import write_json
 from jobs.runtime.settings import Settings
-from schemas.environment import Node
+from schemas.environment import Node, node_list
 from serving.metrics import Metrics
 from serving.shelf import EMPTY
 from serving.tracing import remember
@@ -74,7 +74,7 @@ def test_metrics_of_a_request(
     found: dict[str, list[Run]] = {"with": [], "without": [], "traced": []}
     *edge_ports, collector = free_ports(4)
     ports = dict(zip(found, edge_ports, strict=True))
-    common = {"NIGHTSHELF_REDIS": ",".join(f"{node.host}:{node.port}" for node in redis_nodes)}
+    common = {"NIGHTSHELF_REDIS": node_list(redis_nodes)}
     commands = {"with": edge, "without": [sys.executable, "-c", _WITHOUT], "traced": edge}
     own = {"traced": {"NIGHTSHELF_TRACES": f"http://127.0.0.1:{collector}/v1/traces"}}
     with served([sys.executable, "-c", _COLLECTOR % collector], collector, {}, path="/"):

@@ -19,7 +19,7 @@ import pytest
 import redis
 
 from deploy.nginx import configuration
-from schemas.environment import Node
+from schemas.environment import Node, node_list
 from tests.benchmarks.conftest import Report
 from tests.benchmarks.wrk import ROUNDS, Run, measure, ratio, served, tell, users_script
 from tests.conftest import free_ports
@@ -100,7 +100,7 @@ def test_nginx_beside_a_replica(
         )
         environment = {
             "NIGHTSHELF_EDGE_PORT": str(direct),
-            "NIGHTSHELF_REDIS": ",".join(f"{n.host}:{n.port}" for n in edge.settings.redis),
+            "NIGHTSHELF_REDIS": node_list(edge.settings.redis),
             "NIGHTSHELF_NAMESPACE": edge.settings.namespace,
             "NIGHTSHELF_LOOKUP_DEADLINE_MS": "10000",
             "NIGHTSHELF_POINTER_REFRESH_MS": "50",

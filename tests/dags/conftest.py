@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from schemas.environment import Node
+from schemas.environment import Node, node_list
 from tests import conftest as whole
 from tests.dags import running_airflow
 from tests.dags import shelf as shelves
@@ -120,7 +120,7 @@ def jobs_environment(
     artifacts = tmp_path / "artifacts"
     artifacts.mkdir()
     monkeypatch.setenv("NIGHTSHELF_ARTIFACTS", str(artifacts))
-    monkeypatch.setenv("NIGHTSHELF_REDIS", ",".join(f"{n.host}:{n.port}" for n in redis_nodes))
+    monkeypatch.setenv("NIGHTSHELF_REDIS", node_list(redis_nodes))
     monkeypatch.setenv("NIGHTSHELF_MODEL_SETTINGS", str(quick_settings))
     return artifacts
 
@@ -180,7 +180,7 @@ def running(
 ) -> Iterator[Running]:
     """A running Airflow on a cluster of its own, which no other test empties, six days of drops landed."""
     with whole.running_cluster(tmp_path_factory.mktemp("redis")) as nodes:
-        addresses = ",".join(f"{node.host}:{node.port}" for node in nodes)
+        addresses = node_list(nodes)
         scratch = tmp_path_factory.mktemp("running")
         with running_airflow.started(
             addresses, small_books, quick_settings, days, scratch

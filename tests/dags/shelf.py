@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from schemas.environment import Node
+from schemas.environment import Node, node_list
 from tests.conftest import free_ports
 from tests.dags import edge_replica
 from tests.dags.commands import nightshelf
@@ -101,7 +101,7 @@ def begun(
     nodes: tuple[Node, ...], books: Path, settings: Path, days: list[date], artifacts: Path
 ) -> Iterator[Shelf]:
     """Land six days of drops, train the first, publish it, serve it: each by the DAG that does this."""
-    addresses = ",".join(f"{node.host}:{node.port}" for node in nodes)
+    addresses = node_list(nodes)
     environment = {
         "NIGHTSHELF_ARTIFACTS": str(artifacts),
         "NIGHTSHELF_REDIS": addresses,

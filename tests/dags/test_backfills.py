@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
+from schemas.environment import node_list
 from tests import conftest as whole
 from tests.dags import browser, running_airflow
 from tests.dags.airflow_client import until
@@ -35,7 +36,7 @@ def airflow(
 ) -> Iterator[Running]:
     """A running Airflow on a cluster of its own, the week landed."""
     with whole.running_cluster(tmp_path_factory.mktemp("redis")) as nodes:
-        addresses = ",".join(f"{node.host}:{node.port}" for node in nodes)
+        addresses = node_list(nodes)
         scratch = tmp_path_factory.mktemp("week")
         with running_airflow.started(
             addresses, small_books, quick_settings, week, scratch

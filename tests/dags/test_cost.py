@@ -17,7 +17,7 @@ import psutil
 import pytest
 import redis
 
-from schemas.environment import Node
+from schemas.environment import Node, node_list
 from tests.dags import running_airflow
 from tests.dags.airflow_client import until
 from tests.dags.places import JOBS, ROOT
@@ -83,7 +83,7 @@ def test_cost(
     """Print: the start; one day by `nightshelf run`, the same day by Airflow, memory, seven more days backfilled."""
     # Yesterday has no drop, so the run that the scheduler starts by itself is skipped.
     week = [days[-1] - timedelta(days=age) for age in range(8, 0, -1)]
-    addresses = ",".join(f"{node.host}:{node.port}" for node in redis_cluster)
+    addresses = node_list(redis_cluster)
     alone = {
         **os.environ,
         "NIGHTSHELF_ARTIFACTS": str(tmp_path / "alone"),

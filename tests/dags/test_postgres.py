@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from schemas.environment import node_list
 from tests import conftest as whole
 from tests.dags import running_airflow
 from tests.dags.running_airflow import TRAIN, published, release_of
@@ -25,7 +26,7 @@ def test_a_day_on_postgres(
         running_postgres(Path(folder), port, "a password") as url,
         whole.running_cluster(tmp_path / "redis") as nodes,
         running_airflow.started(
-            ",".join(f"{node.host}:{node.port}" for node in nodes),
+            node_list(nodes),
             small_books,
             quick_settings,
             days[:1],

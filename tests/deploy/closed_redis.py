@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from schemas.environment import Node
+from schemas.environment import Node, node_list
 from tests.conftest import free_ports
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,7 +32,7 @@ class ClosedRedis:
     def variables(self, user: str) -> dict[str, str]:
         """Return the settings of a process that comes as this user."""
         return {
-            "NIGHTSHELF_REDIS": ",".join(f"{node.host}:{node.port}" for node in self.nodes),
+            "NIGHTSHELF_REDIS": node_list(self.nodes),
             "NIGHTSHELF_REDIS_USER": user,
             "NIGHTSHELF_REDIS_PASSWORD_FILE": str(self.secrets / f"redis_{user}_password"),
             "NIGHTSHELF_REDIS_TLS": "true",

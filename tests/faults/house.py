@@ -24,7 +24,7 @@ from redis.retry import Retry
 
 from deploy.local import cluster
 from jobs.runtime.settings import Settings
-from schemas.environment import Node
+from schemas.environment import Node, node_list
 from tests.conftest import free_ports
 from tests.deploy.nginx.front import running_front
 from tests.faults.network import Network
@@ -293,7 +293,7 @@ def _redis(folder: Path, node_timeout_ms: int, network: Network | None) -> list[
 def _edge(folder: Path, port: int, nodes: tuple[Node, ...], more: dict[str, str]) -> Part:
     environment = {
         "NIGHTSHELF_EDGE_PORT": str(port),
-        "NIGHTSHELF_REDIS": ",".join(f"{node.host}:{node.port}" for node in nodes),
+        "NIGHTSHELF_REDIS": node_list(nodes),
         "NIGHTSHELF_DRAIN_S": "0.1",
         **more,
     }

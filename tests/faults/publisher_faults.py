@@ -13,6 +13,7 @@ from pathlib import Path
 
 from jobs.release import journal
 from jobs.release.folder import Artifacts
+from schemas.environment import node_list
 from tests import small_disk
 from tests.faults import steps
 from tests.faults.edge_faults import start
@@ -112,7 +113,7 @@ def _command(
         **os.environ,
         **behind,
         "NIGHTSHELF_ARTIFACTS": str(settings.artifacts),
-        "NIGHTSHELF_REDIS": ",".join(f"{node.host}:{node.port}" for node in settings.redis),
+        "NIGHTSHELF_REDIS": node_list(settings.redis),
     }
     return subprocess.run(
         [_NIGHTSHELF, command, "--release", release],
@@ -139,7 +140,7 @@ def disk_full(stage: Stage) -> None:
         publisher.until_well("publish", steps.load, other)
         before = publisher.live
         stage.begins()
-        nodes = ",".join(f"{node.host}:{node.port}" for node in publisher.settings.redis)
+        nodes = node_list(publisher.settings.redis)
         source = publisher.settings.artifacts
         size = sum(-(-file.stat().st_size // 4096) * 4 for file in source.rglob("*")) + 256
         folder = source.with_name("full")

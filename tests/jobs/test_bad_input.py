@@ -15,6 +15,7 @@ from jobs.release.folder import Artifacts
 from jobs.runtime.settings import Settings
 from jobs.store import loading
 from schemas import keys
+from schemas.environment import node_list
 from tests import small_disk, store
 from tests.jobs.command_line import Result, run
 from tests.jobs.landing import BOOKS, DAYS, HEADER, NIGHTSHELF, ROWS, drop, folder
@@ -32,7 +33,7 @@ def live(
     capsys: pytest.CaptureFixture[str],
 ) -> Iterator[str]:
     """A release that is live before and after, and the environment that the commands read."""
-    nodes = ",".join(f"{node.host}:{node.port}" for node in settings.redis)
+    nodes = node_list(settings.redis)
     monkeypatch.setenv("NIGHTSHELF_REDIS", nodes)
     monkeypatch.setenv("NIGHTSHELF_ARTIFACTS", str(settings.artifacts))
     release = store.go_live(artifacts, settings, "2025-12-01")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from jobs.model import settings as model_settings
-from schemas.environment import Node
+from schemas.environment import Node, node_list
 from tests.jobs.command_line import run
 
 
@@ -20,7 +20,7 @@ def test_a_stopped_day_has_its_pages_and_leaves_the_live_release(
     """The first day goes live; a second whose model is broken ends with 3, its pages written, the first still live."""
     artifacts, books, toml = tmp_path / "artifacts", tmp_path / "books", tmp_path / "model.toml"
     monkeypatch.setenv("NIGHTSHELF_ARTIFACTS", str(artifacts))
-    monkeypatch.setenv("NIGHTSHELF_REDIS", ",".join(f"{n.host}:{n.port}" for n in redis_nodes))
+    monkeypatch.setenv("NIGHTSHELF_REDIS", node_list(redis_nodes))
     monkeypatch.setenv("NIGHTSHELF_MODEL_SETTINGS", str(toml))
     sound = model_settings.DEFAULTS.read_text("utf-8")
     for name, value in {"factors": 8, "iterations": 2}.items():

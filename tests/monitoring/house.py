@@ -23,7 +23,7 @@ from deploy.local.monitors import MonitoringSettings
 from jobs import activate, publish
 from jobs.release.folder import Artifacts
 from jobs.runtime.settings import Settings
-from schemas.environment import Node
+from schemas.environment import Node, node_list
 from tests.monitoring import exporters, front, shrunk
 from tests.monitoring.asking import answers, get, until
 from tests.monitoring.receiver import HOST, Receiver
@@ -136,7 +136,7 @@ class House:
     @property
     def nodes(self) -> str:
         """The value of NIGHTSHELF_REDIS."""
-        return ",".join(f"{node.host}:{node.port}" for node in self.redis)
+        return node_list(self.redis)
 
     def nightshelf(self, *arguments: object) -> None:
         """Run a command of the jobs to its good end."""

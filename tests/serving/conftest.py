@@ -16,7 +16,7 @@ import pytest
 from jobs import activate, publish
 from jobs.release.folder import Artifacts, ReleaseFolder
 from jobs.runtime.settings import Settings
-from schemas.environment import Node
+from schemas.environment import Node, node_list
 from tests.conftest import free_ports
 from tests.releases import write_release
 
@@ -86,7 +86,7 @@ def start_replica(nodes: tuple[Node, ...], **environment: str) -> Replica:
         env={
             **os.environ,
             "NIGHTSHELF_EDGE_PORT": str(port),
-            "NIGHTSHELF_REDIS": ",".join(f"{node.host}:{node.port}" for node in nodes),
+            "NIGHTSHELF_REDIS": node_list(nodes),
             "NIGHTSHELF_POINTER_REFRESH_MS": "50",
             "NIGHTSHELF_DRAIN_S": "0.1",
             **environment,

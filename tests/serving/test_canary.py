@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from jobs import publish
 from jobs.release.folder import ReleaseFolder
 from jobs.runtime.settings import Settings
-from schemas.environment import Node
+from schemas.environment import Node, node_list
 from serving.metrics import Metrics
 from serving.shelf import EMPTY
 from tests.jobs import command_line
@@ -29,9 +29,7 @@ def canary(
 ) -> Canary:
     """`nightshelf canary`, as a function that returns what it prints."""
     monkeypatch.setenv("NIGHTSHELF_ARTIFACTS", str(settings.artifacts))
-    monkeypatch.setenv(
-        "NIGHTSHELF_REDIS", ",".join(f"{node.host}:{node.port}" for node in settings.redis)
-    )
+    monkeypatch.setenv("NIGHTSHELF_REDIS", node_list(settings.redis))
 
     def do(*arguments: object) -> dict[str, object]:
         found = command_line.run(capsys, "canary", *arguments, "--by", "ada", "--reason", "compare")

@@ -18,7 +18,7 @@ from typing import IO, Any
 from jobs import activate, publish
 from jobs.release.folder import Artifacts, ReleaseFolder
 from jobs.runtime.settings import Settings
-from schemas.environment import Node
+from schemas.environment import Node, node_list
 from tests.deploy.nginx.front import PATIENCE_S, Answer, fetch
 from tests.releases import write_release
 from tests.waiting import until
@@ -81,7 +81,7 @@ class Edge:
             env={
                 **os.environ,
                 "NIGHTSHELF_EDGE_SOCKET": str(replica),
-                "NIGHTSHELF_REDIS": ",".join(f"{n.host}:{n.port}" for n in self.settings.redis),
+                "NIGHTSHELF_REDIS": node_list(self.settings.redis),
                 "NIGHTSHELF_NAMESPACE": self.settings.namespace,
                 "NIGHTSHELF_POINTER_REFRESH_MS": "50",
                 # A cache keeps an answer for no longer than this.

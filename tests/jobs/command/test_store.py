@@ -11,6 +11,7 @@ import pytest
 
 from jobs.release.folder import Artifacts
 from jobs.runtime.settings import Settings
+from schemas.environment import node_list
 from tests import store
 from tests.jobs import command_line
 from tests.jobs.command_line import Result
@@ -24,7 +25,7 @@ def run(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Run:
     """Run a command with the environment of this test."""
-    nodes = ",".join(f"{node.host}:{node.port}" for node in settings.redis)
+    nodes = node_list(settings.redis)
     monkeypatch.setenv("NIGHTSHELF_REDIS", nodes)
     monkeypatch.setenv("NIGHTSHELF_ARTIFACTS", str(settings.artifacts))
     monkeypatch.setenv("NIGHTSHELF_RETIRE_GRACE_S", "0")
@@ -146,7 +147,7 @@ def test_an_audit_that_finds_something_ends_with_3(
 def test_it_works_as_a_program(settings: Settings, artifacts: Artifacts, tmp_path: Path) -> None:
     """As a process of its own: JSON on standard output, progress on standard error."""
     folder = write_release(artifacts.root, "2026-01-01")
-    nodes = ",".join(f"{node.host}:{node.port}" for node in settings.redis)
+    nodes = node_list(settings.redis)
     ended = subprocess.run(
         [Path(sys.executable).with_name("nightshelf"), "publish", "--release", folder.release],
         env={**os.environ, "NIGHTSHELF_REDIS": nodes, "NIGHTSHELF_ARTIFACTS": str(tmp_path)},
