@@ -31,12 +31,12 @@ from tests.benchmarks.wrk import (
     Run,
     measure,
     ratio,
-    resident_mib,
     served,
     tell,
     users_script,
 )
 from tests.conftest import free_ports
+from tests.memory import resident_kib
 from tests.releases import write_release
 
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(1200)]
@@ -190,7 +190,7 @@ def test_the_replica_beside_a_constant_and_a_plain_handler(
     report("edge replica, lists held (304) / bare ASGI constant", ratio(held, constant), "ratio")
     for name, found in runs.items():
         tell(report, name, found)
-        report(f"{name}: resident memory", resident_mib(servers[name][1]), "MiB")
+        report(f"{name}: resident memory", resident_kib(servers[name][1]) / 1024, "MiB")
     _tail(report, "edge replica", replica)
 
 

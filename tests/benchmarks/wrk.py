@@ -8,13 +8,13 @@ import os
 import re
 import statistics
 import subprocess
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.benchmarks.conftest import Report
+from tests.waiting import until
 
 ROUNDS = 5
 SECONDS = int(os.environ.get("NIGHTSHELF_BENCH_SECONDS", "5"))
@@ -65,13 +65,6 @@ def cpu_s(pids: Sequence[int]) -> float:
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
-def resident_mib(pid: int) -> float:
-    """Return what a process holds resident."""
-    found = re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
-    assert found
-    return int(found[1]) / 1024
-
-
 def measure(port: int, pids: Sequence[int], script: Path) -> Run:
     """Load one server, whose processes are `pids`. Fails when any answer was 400 or above, or none."""
     before = cpu_s(pids)
@@ -108,11 +101,9 @@ def served(
 
 
 def _wait(port: int, path: str) -> None:
-    deadline = time.monotonic() + 20
     url = f"http://127.0.0.1:{port}{path}"
-    while subprocess.run(["curl", "-sf", "-o", "/dev/null", url], check=False).returncode:
-        assert time.monotonic() < deadline, f"nothing answers at {url}"
-        time.sleep(0.1)
+    ask = ["curl", "-sf", "-o", "/dev/null", url]
+    until(lambda: subprocess.run(ask, check=False).returncode == 0, f"{url} answers", 20)
 
 
 def ratio(one: Sequence[Run], other: Sequence[Run]) -> float:

@@ -179,13 +179,9 @@ def running(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Running]:
     """A running Airflow on a cluster of its own, which no other test empties, six days of drops landed."""
-    with whole.running_cluster(tmp_path_factory.mktemp("redis")) as nodes:
-        addresses = node_list(nodes)
-        scratch = tmp_path_factory.mktemp("running")
-        with running_airflow.started(
-            addresses, small_books, quick_settings, days, scratch
-        ) as found:
-            yield found
+    scratch = tmp_path_factory.mktemp("running")
+    with running_airflow.on_its_own_cluster(small_books, quick_settings, days, scratch) as found:
+        yield found
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,8 @@ from typing import Any
 
 from deploy.local import monitors
 from deploy.local.monitors import MonitoringSettings
-from tests.conftest import free_ports
+from schemas.environment import node_list
+from tests.conftest import free_ports, running_cluster
 from tests.dags import edge_replica
 from tests.dags.airflow_client import AirflowClient, until
 from tests.dags.commands import nightshelf
@@ -160,6 +161,23 @@ def started(
             yield found
         finally:
             found.control("down")
+
+
+@contextmanager
+def on_its_own_cluster(
+    books: Path,
+    model_settings: Path,
+    days: list[date],
+    scratch: Path,
+    *,
+    settings: Mapping[str, str] | None = None,
+) -> Iterator[Running]:
+    """The same on a cluster that no other test empties."""
+    with (
+        running_cluster(scratch / "redis") as nodes,
+        started(node_list(nodes), books, model_settings, days, scratch, settings=settings) as found,
+    ):
+        yield found
 
 
 def published(running: Running, runs: int) -> None:

@@ -11,8 +11,6 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from schemas.environment import node_list
-from tests import conftest as whole
 from tests.dags import browser, running_airflow
 from tests.dags.airflow_client import until
 from tests.dags.running_airflow import PUBLISH, TRAIN, Running, published, release_of
@@ -35,14 +33,10 @@ def airflow(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Running]:
     """A running Airflow on a cluster of its own, the week landed."""
-    with whole.running_cluster(tmp_path_factory.mktemp("redis")) as nodes:
-        addresses = node_list(nodes)
-        scratch = tmp_path_factory.mktemp("week")
-        with running_airflow.started(
-            addresses, small_books, quick_settings, week, scratch
-        ) as found:
-            found.airflow.unpause(TRAIN)
-            yield found
+    scratch = tmp_path_factory.mktemp("week")
+    with running_airflow.on_its_own_cluster(small_books, quick_settings, week, scratch) as found:
+        found.airflow.unpause(TRAIN)
+        yield found
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from schemas.environment import node_list
-from tests import conftest as whole
+from tests.conftest import free_ports
 from tests.dags import running_airflow
 from tests.dags.running_airflow import TRAIN, published, release_of
 from tests.postgres import running_postgres
@@ -19,14 +18,12 @@ def test_a_day_on_postgres(
     small_books: Path, quick_settings: Path, days: list[date], tmp_path: Path
 ) -> None:
     """With one setting everything is kept in Postgres, nothing in SQLite; a second start finds it again."""
-    (port,) = whole.free_ports(1)
+    (port,) = free_ports(1)
     with (
         # Not below pytest's own folder, which is root's alone where root runs the tests.
         tempfile.TemporaryDirectory(prefix="nightshelf-postgres-") as folder,
         running_postgres(Path(folder), port, "a password") as url,
-        whole.running_cluster(tmp_path / "redis") as nodes,
-        running_airflow.started(
-            node_list(nodes),
+        running_airflow.on_its_own_cluster(
             small_books,
             quick_settings,
             days[:1],

@@ -18,7 +18,7 @@ from jobs.store.cluster import connected
 from schemas.environment import Node
 from tests.deploy.closed_redis import ClosedRedis, closed_redis
 from tests.releases import write_release
-from tests.serving.conftest import Replica, start_replica
+from tests.serving.conftest import Replica, ending, start_replica
 
 
 @pytest.fixture(scope="module")
@@ -39,10 +39,8 @@ def loader(closed: ClosedRedis, tmp_path_factory: pytest.TempPathFactory) -> job
 @pytest.fixture
 def replica(closed: ClosedRedis) -> Iterator[Replica]:
     """An edge replica as the user `edge`."""
-    running = start_replica(closed.nodes, **closed.variables("edge"))
-    yield running
-    running.process.terminate()
-    running.process.wait(timeout=10)
+    with ending(start_replica(closed.nodes, **closed.variables("edge"))) as running:
+        yield running
 
 
 def _client(closed: ClosedRedis, user: str | None, node: Node | None = None) -> "redis.Redis":
@@ -182,14 +180,10 @@ def test_a_password_is_exchanged_while_the_edge_answers(
     for password in (old, new):
         assert _gets_in(closed, password)
     file.write_text(f"{new}\n{old}\n")
-    fresh = start_replica(closed.nodes, **closed.variables("edge"))
-    try:
+    with ending(start_replica(closed.nodes, **closed.variables("edge"))) as fresh:
         file.write_text(f"{new}\n")
         closed.apply_users()
         fresh.wait_for(lambda edge: _answer(edge)[:2] == (release, "als"))
-    finally:
-        fresh.process.terminate()
-        fresh.process.wait(timeout=10)
     assert _gets_in(closed, new)
     assert not _gets_in(closed, old)
 

@@ -22,7 +22,7 @@ from schemas.environment import Node
 from serving.hotpath import request_id
 from serving.tracing import Ids, remember
 from tests.releases import write_release
-from tests.serving.conftest import is_ready, start_replica
+from tests.serving.conftest import ending, is_ready, start_replica
 
 _TRACE = "0af7651916cd43dd8448eb211c80319c"
 _PARENT = f"00-{_TRACE}-b7ad6b7169203331-01"
@@ -80,14 +80,12 @@ def test_a_request_and_its_lookup_are_in_the_callers_trace(
     folder = write_release(tmp_path, "2026-01-01")
     publish.run(folder, settings)
     activate.run(Artifacts(tmp_path), folder.release, settings)
-    replica = start_replica(redis_nodes, NIGHTSHELF_TRACES=collector.url)
-    try:
+    # What is left is sent at the end.
+    with ending(
+        start_replica(redis_nodes, NIGHTSHELF_TRACES=collector.url), within_s=15
+    ) as replica:
         replica.wait_for(is_ready)
         assert replica.get("/v1/users/7/recommendations", traceparent=_PARENT).status == 200
-    finally:
-        # What is left is sent at the end.
-        replica.process.terminate()
-        replica.process.wait(timeout=15)
     collector.wait(lambda spans: any(span.name == "lookup" for span in spans))
     lookup = next(span for span in collector.spans if span.name == "lookup")
     request = next(span for span in collector.spans if span.span_id == lookup.parent_span_id)

@@ -7,6 +7,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from email.message import Message
 from pathlib import Path
@@ -111,13 +112,21 @@ def _is_alive(replica: Replica) -> bool:
         return False
 
 
+@contextmanager
+def ending(running: Replica, within_s: float = 10) -> Iterator[Replica]:
+    """Give a replica that is told to end with the block, and does so in time."""
+    try:
+        yield running
+    finally:
+        running.process.terminate()
+        running.process.wait(timeout=within_s)
+
+
 @pytest.fixture
 def replica(redis_nodes: tuple[Node, ...]) -> Iterator[Replica]:
     """A replica before an empty cluster."""
-    running = start_replica(redis_nodes)
-    yield running
-    running.process.terminate()
-    running.process.wait(timeout=10)
+    with ending(start_replica(redis_nodes)) as running:
+        yield running
 
 
 def is_ready(replica: Replica) -> bool:

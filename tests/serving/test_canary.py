@@ -14,7 +14,7 @@ from serving.metrics import Metrics
 from serving.shelf import EMPTY
 from tests.jobs import command_line
 from tests.releases import write_release
-from tests.serving.conftest import Replica, is_ready, start_replica
+from tests.serving.conftest import Replica, ending, is_ready, start_replica
 
 GoLive = Callable[..., ReleaseFolder]
 Canary = Callable[..., dict[str, object]]
@@ -42,10 +42,8 @@ def canary(
 @pytest.fixture
 def other(redis_nodes: tuple[Node, ...]) -> Iterator[Replica]:
     """A second replica before the same cluster."""
-    running = start_replica(redis_nodes)
-    yield running
-    running.process.terminate()
-    running.process.wait(timeout=10)
+    with ending(start_replica(redis_nodes)) as running:
+        yield running
 
 
 def _loaded(settings: Settings, partition: str, variant: int) -> str:

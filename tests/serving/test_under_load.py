@@ -19,8 +19,9 @@ from jobs.release.folder import Artifacts
 from jobs.runtime.settings import Settings
 from schemas.environment import Node
 from tests.conftest import running_cluster
+from tests.memory import resident_kib
 from tests.releases import write_release
-from tests.serving.conftest import Replica, is_ready, start_replica
+from tests.serving.conftest import Replica, ending, is_ready, start_replica
 
 USERS = 5000
 #: Of a machine that does other things too, so that every answer that is no list is one for want of a slot.
@@ -90,13 +91,10 @@ def before_its_own_cluster(tmp_path: Path) -> Iterator[tuple[Replica, tuple[Node
         folder = write_release(settings.artifacts, "2026-01-01", users=USERS)
         publish.run(folder, settings)
         activate.run(Artifacts(settings.artifacts), folder.release, settings)
-        replica = start_replica(nodes, NIGHTSHELF_LOOKUP_DEADLINE_MS=PATIENT_MS)
-        try:
+        started = start_replica(nodes, NIGHTSHELF_LOOKUP_DEADLINE_MS=PATIENT_MS)
+        with ending(started, within_s=15) as replica:
             replica.wait_for(is_ready)
             yield replica, nodes
-        finally:
-            replica.process.terminate()
-            replica.process.wait(timeout=15)
 
 
 def _costs_no_answer(
@@ -148,16 +146,11 @@ def test_memory_does_not_grow_over_ten_minutes_of_load(
     replica, _nodes = before_its_own_cluster
     with asking(replica) as kinds:
         time.sleep(LOAD_S / 5)
-        before = _resident_kib(replica)
+        before = resident_kib(replica.process.pid)
         time.sleep(LOAD_S * 4 / 5)
-        after = _resident_kib(replica)
+        after = resident_kib(replica.process.pid)
     print(
         f"{kinds['list']} lists, resident {before} KiB after a fifth of the time, {after} KiB at the end"
     )
     assert kinds["list"] >= 0.999 * kinds.total(), kinds.most_common(5)
     assert after - before <= 4096, (before, after, kinds)
-
-
-def _resident_kib(replica: Replica) -> int:
-    status = Path(f"/proc/{replica.process.pid}/status").read_text("ascii")
-    return int(next(line for line in status.splitlines() if line.startswith("VmRSS:")).split()[1])

@@ -12,16 +12,14 @@ from prometheus_client.parser import text_string_to_metric_families
 from jobs.release.folder import ReleaseFolder
 from schemas.environment import Node
 from serving.workers import merged
-from tests.serving.conftest import Replica, is_ready, start_replica
+from tests.serving.conftest import Replica, ending, is_ready, start_replica
 
 
 @pytest.fixture
 def workers(redis_nodes: tuple[Node, ...]) -> Iterator[Replica]:
     """A replica of two workers before an empty cluster."""
-    running = start_replica(redis_nodes, NIGHTSHELF_EDGE_WORKERS="2")
-    yield running
-    running.process.terminate()
-    running.process.wait(timeout=15)
+    with ending(start_replica(redis_nodes, NIGHTSHELF_EDGE_WORKERS="2"), within_s=15) as running:
+        yield running
 
 
 def _samples(replica: Replica, name: str) -> dict[str, float]:

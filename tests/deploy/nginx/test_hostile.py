@@ -5,13 +5,13 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
 
 from deploy.nginx.configuration import PROBLEMS
 from tests.deploy.nginx import hostile
 from tests.deploy.nginx.described import undescribed
 from tests.deploy.nginx.front import PATIENCE_S, Front
 from tests.deploy.nginx.replicas import Edge
+from tests.memory import resident_kib
 from tests.waiting import until
 
 StartFront = Callable[..., Front]
@@ -52,13 +52,7 @@ def _end(connection: socket.socket) -> bytes:
 
 
 def _resident_kib(edge: Edge) -> list[int]:
-    found = []
-    for process in edge.replicas.values():
-        status = Path(f"/proc/{process.pid}/status").read_text()
-        match = re.search(r"VmRSS:\s+(\d+)", status)
-        assert match
-        found.append(int(match[1]))
-    return found
+    return [resident_kib(process.pid) for process in edge.replicas.values()]
 
 
 def _sent(front: Front, seed: int, count: int) -> Counter[int]:
