@@ -57,6 +57,8 @@ def application(edge: Edge) -> ASGIApp:
         lifespan=lifespan,
         exception_handlers={HTTPException: _http_problem, Exception: _crash},
     )
+    # A path with a slash at its end is another path: Starlette would answer a 307 that no description knows.
+    others.router.redirect_slashes = False
     return HotPath(edge, others)
 
 

@@ -230,7 +230,9 @@ def test_other_methods_and_paths_are_refused(replica: Replica) -> None:
         assert answer.status == 405
         assert set(answer.headers["Allow"].replace(" ", "").split(",")) == {"GET", "HEAD"}
         assert answer.headers["Content-Type"] == "application/problem+json"
-    assert replica.get("/v1/nothing").status == 404
+    for path in ("/v1/nothing", "/v1/popular/", "/v1/books/3/", "/v1/books/3%0d%0a/", "/healthz/"):
+        answer = replica.get(path)
+        assert (answer.status, answer.headers["Content-Type"]) == (404, _PROBLEM), path
 
 
 def test_books_and_popular_lists(replica: Replica, go_live: GoLive) -> None:
