@@ -13,7 +13,7 @@ _PATHS = [
     b"/", b"/v1/popular", b"/v1/users/7/recommendations", b"/v1/recommendations", b"/v1/books/3",
     b"/v1/books/3/similar", b"/healthz", b"/openapi.json", b"/shelf.js", b"/v1", b"/no",
 ]  # fmt: skip
-_END = b"Host: shelf\r\nConnection: close\r\n\r\n"
+END = b"Host: shelf\r\nConnection: close\r\n\r\n"
 _ODD = [
     b"%", b"%zz", b"%00", b"%0d%0a", b"%2e%2e/", b"../", b"..;/", b"//", b"\\", b"%c0%ae", b"%ff", b"\x00",
         b"\xff", b"\x7f", b"'", b'"', b"<script>", b"${x}", b";", b"#", b" ", b"\t", b"%252e", b"*"]  # fmt: skip
@@ -32,7 +32,7 @@ def _bad_escapes(chance: random.Random) -> bytes:
     for _ in range(chance.randint(1, 4)):
         place = chance.randint(1, len(path))
         path = path[:place] + chance.choice(_ODD) + path[place:]
-    return _line(path) + _END
+    return _line(path) + END
 
 
 def _numbers(chance: random.Random) -> bytes:
@@ -42,23 +42,23 @@ def _numbers(chance: random.Random) -> bytes:
         b"/v1/recommendations?user_id=%b&limit=%b", b"/v1/popular?limit=%b&tag=%b",
         b"/v1/books/%b?%b", b"/v1/users/%b/recommendations?release=%b",
     ])  # fmt: skip
-    return _line(path % (number, other)) + _END
+    return _line(path % (number, other)) + END
 
 
 def _long(chance: random.Random) -> bytes:
     size = int(10 ** chance.uniform(2, 5))
     kind = chance.randrange(4)
     if kind == 0:
-        return _line(chance.choice(_PATHS) + b"/" + b"a" * size) + _END
+        return _line(chance.choice(_PATHS) + b"/" + b"a" * size) + END
     if kind == 1:
-        return _line(chance.choice(_PATHS) + b"?user_id=1" + b"&user_id=1" * (size // 10)) + _END
+        return _line(chance.choice(_PATHS) + b"?user_id=1" + b"&user_id=1" * (size // 10)) + END
     if kind == 2:
-        return _line(chance.choice(_PATHS)) + b"X-Long: " + b"a" * size + b"\r\n" + _END
-    return _line(chance.choice(_PATHS)) + b"X-Many: a\r\n" * (size // 11) + _END
+        return _line(chance.choice(_PATHS)) + b"X-Long: " + b"a" * size + b"\r\n" + END
+    return _line(chance.choice(_PATHS)) + b"X-Many: a\r\n" * (size // 11) + END
 
 
 def _methods(chance: random.Random) -> bytes:
-    return _line(chance.choice(_PATHS), chance.choice(_METHODS)) + _END
+    return _line(chance.choice(_PATHS), chance.choice(_METHODS)) + END
 
 
 def _smuggling(chance: random.Random) -> bytes:
@@ -72,7 +72,7 @@ def _smuggling(chance: random.Random) -> bytes:
         b"Content-Length: -1\r\n", b"Content-Length: 0x10\r\n", b"Content-Length: 99999999999999999999\r\n",
         b"Content-Length: %d\r\n" % len(inner), b"Content-Length\x00: 5\r\n", b" Content-Length: 5\r\n",
     ]  # fmt: skip
-    return _line(chance.choice(_PATHS)) + chance.choice(lengths) + _END + chance.choice(
+    return _line(chance.choice(_PATHS)) + chance.choice(lengths) + END + chance.choice(
         [inner, b"0\r\n\r\n" + inner, b"ffffffffffffffff\r\n" + inner, b"-1\r\n" + inner]
     )  # fmt: skip
 
@@ -87,7 +87,7 @@ def _headers(chance: random.Random) -> bytes:
         chance.choice([*_ODD, b"W/", b'"', b",", b"*", b"bytes=0-1,5-"])
         for _ in range(chance.randint(0, 6))
     )
-    return _line(chance.choice(_PATHS)) + name + b": " + value + b"\r\n" + _END
+    return _line(chance.choice(_PATHS)) + name + b": " + value + b"\r\n" + END
 
 
 def _protocols(chance: random.Random) -> bytes:
@@ -96,7 +96,7 @@ def _protocols(chance: random.Random) -> bytes:
         b"HTTP/1.1 HTTP/1.1", b"HTTP/11111",
     ])  # fmt: skip
     return _line(chance.choice(_PATHS), protocol=protocol) + chance.choice(
-        [_END, b"\r\n", b"Connection: close\r\n\r\n"]
+        [END, b"\r\n", b"Connection: close\r\n\r\n"]
     )
 
 

@@ -32,6 +32,7 @@ _ROUTES = {
     "= /_refused": ("/_refused", 404, _PROBLEM),
     "/v1/books/": ("/v1/books/3/similar", 200, _JSON),
     "= /v1": ("/v1", 404, _PROBLEM),
+    "= /v1/books": ("/v1/books", 404, _PROBLEM),
     "/": ("/index.php", 404, _PROBLEM),
     **{f"= /_problem/{status}": (f"/_problem/{status}", 404, _PROBLEM) for status in PROBLEMS},
 }
