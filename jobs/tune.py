@@ -23,7 +23,7 @@ from jobs.judgement.bootstrap import Resampling
 from jobs.judgement.measured import DEPTH, TOP
 from jobs.judgement.settings import JudgementSettings
 from jobs.model import ranking
-from jobs.model.settings import ALS, EASE, ModelSettings, as_mapping
+from jobs.model.settings import ALS, EASE, UNUSED, ModelSettings, as_mapping
 from jobs.release import inputs
 from jobs.release.folder import ReleaseFolder
 from jobs.runtime.files import sha256, write_text
@@ -66,16 +66,9 @@ SPACES = {
     EASE: {
         "regularization": Range(1, 2000, log=True),
         **{
-            name: SPACE[name]
-            for name in (
-                "neutral_weight",
-                "low_weight",
-                "confidence_half_life_share",
-                "profile_half_life_books",
-                "popularity_half_life_share",
-                "popularity_exponent",
-                "popularity_floor",
-            )
+            name: values
+            for name, values in SPACE.items()
+            if name not in UNUSED[EASE] and name != "regularization"
         },
     },
 }

@@ -136,29 +136,30 @@ def less(
         found[name] = {"absolute": asdict(bootstrap.centred(value, spread[name], how.confidence))}
     found["by_history"] = {
         band: {
-            name: _less(ours.case_users, ours.per_case[name], theirs.per_case[name], inside, how)
+            name: _less(
+                ours.case_users[inside],
+                ours.per_case[name][inside],
+                theirs.per_case[name][inside],
+                how,
+            )
             for name in PER_CASE
         }
         for band, inside in _bands_of(ours).items()
     }
     found["by_popularity"] = {
-        band: {
-            "recall_at_20": _less(
-                users, own, theirs.by_book[band][1], np.ones(len(users), dtype=bool), how
-            )
-        }
+        band: {"recall_at_20": _less(users, own, theirs.by_book[band][1], how)}
         for band, (users, own) in ours.by_book.items()
     }
     return found
 
 
 def _less(
-    users: Ids, ours: metrics.Values, theirs: metrics.Values, inside: np.ndarray, how: Resampling
+    users: Ids, ours: metrics.Values, theirs: metrics.Values, how: Resampling
 ) -> dict[str, Any] | None:
-    """Return the paired difference over the cases `inside`, None without any."""
-    if not inside.any():
+    """Return the paired difference over the cases, None without any."""
+    if not len(users):
         return None
-    return asdict(bootstrap.difference(users[inside], ours[inside], theirs[inside], how))
+    return asdict(bootstrap.difference(users, ours, theirs, how))
 
 
 def exposure_of(one: Measured) -> dict[str, float]:

@@ -103,12 +103,11 @@ def of_release(
 
 def _aligned(wanted: matrix.Ids, ids: NDArray[np.int32], vectors: als.Readers) -> Any:
     """Return the vectors of `wanted`, zero where the ascending `ids` do not have one; sparse if they are."""
+    _, into, of = np.intersect1d(wanted.values, ids, assume_unique=True, return_indices=True)
     if sp.issparse(vectors):
-        _, into, of = np.intersect1d(wanted.values, ids, assume_unique=True, return_indices=True)
         places = (np.ones(len(into), dtype=np.float32), (into, of))
         return sp.csr_matrix(places, shape=(len(wanted.values), len(ids))) @ vectors
     found = np.zeros((len(wanted.values), vectors.shape[1]), dtype=np.float32)
-    _, into, of = np.intersect1d(wanted.values, ids, assume_unique=True, return_indices=True)
     found[into] = vectors[of]
     return found
 

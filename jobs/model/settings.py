@@ -10,8 +10,9 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from jobs.runtime.errors import BrokenInput, WrongUsage
+from schemas.tables import SOURCE_ALS, SOURCE_EASE
 
-ALS, EASE = "als", "ease"
+ALS, EASE = SOURCE_ALS, SOURCE_EASE
 #: The settings each engine ships with.
 SHIPPED = {
     ALS: Path(__file__).with_name("settings.toml"),
@@ -19,7 +20,7 @@ SHIPPED = {
 }
 DEFAULTS = SHIPPED[ALS]
 #: What an engine has no use for: its files do not name it, and it has this value. EASE knows one scale for weights.
-_UNUSED: dict[str, dict[str, int | float]] = {
+UNUSED: dict[str, dict[str, int | float]] = {
     ALS: {},
     EASE: {
         "factors": 0,
@@ -71,7 +72,7 @@ class ModelSettings:
 
 def as_mapping(settings: ModelSettings) -> dict[str, object]:
     """Return the settings that the engine uses, by name; `from_mapping` reads them back."""
-    unused = _UNUSED[settings.engine]
+    unused = UNUSED[settings.engine]
     return {name: value for name, value in asdict(settings).items() if name not in unused}
 
 
@@ -104,7 +105,7 @@ def from_mapping(content: dict[str, object], where: str) -> ModelSettings:
     """
     engine = _engine(content.get("engine", ALS), where)
     numbers = {name: value for name, value in content.items() if name != "engine"}
-    unused = _UNUSED[engine]
+    unused = UNUSED[engine]
     kinds = {
         field.name: field.type
         for field in fields(ModelSettings)

@@ -20,11 +20,10 @@ from schemas.tables import (
     POPULARITY,
     SIMILAR,
     SOURCE,
-    SOURCE_ALS,
-    SOURCE_EASE,
     SOURCE_POPULARITY,
     USER_ID,
 )
+from schemas.values import PERSONAL
 
 #: With fewer users, equal lists say nothing.
 _LEAST_USERS = 20
@@ -105,9 +104,9 @@ def _user_checks(given: Given) -> tuple[Check, ...]:
         ),
         values_in(
             "sources",
-            f"The source of every list is {SOURCE_ALS}, {SOURCE_EASE} or {SOURCE_POPULARITY}",
+            f"The source of every list is {', '.join(PERSONAL.values())} or {SOURCE_POPULARITY}",
             SOURCE,
-            {"value_set": [SOURCE_ALS, SOURCE_EASE, SOURCE_POPULARITY]},
+            {"value_set": [*PERSONAL.values(), SOURCE_POPULARITY]},
             "lists have another source",
         ),
     ]

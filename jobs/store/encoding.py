@@ -27,8 +27,7 @@ from schemas.manifest import META_FORMAT, ReleaseMeta
 BUCKET_SIZE = 64
 
 _KINDS = {
-    tables.SOURCE_ALS: values.KIND_ALS,
-    tables.SOURCE_EASE: values.KIND_EASE,
+    **{engine: kind for kind, engine in values.PERSONAL.items()},
     tables.SOURCE_POPULARITY: values.KIND_SHORT_HISTORY,
 }
 _ID_TYPES = {2: "<u2", 4: "<u4"}

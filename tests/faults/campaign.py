@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from deploy.local.cluster import NODE_TIMEOUT_MS
 from jobs.runtime.settings import Settings
 from tests.faults import client, figures, network, report
 from tests.faults.checker import Checker
@@ -49,7 +50,7 @@ class Plan:
     faults: tuple[str, ...] = tuple(FAULTS)
     rounds: int = sys.maxsize
     rate: float = 400
-    node_timeout_ms: int = 2000
+    node_timeout_ms: int = NODE_TIMEOUT_MS
     lookup_deadline_ms: int = 50
     answered_within_s: float = 2.0
     grace_s: float = 5.0
@@ -218,7 +219,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, help="of each fault at most")
     parser.add_argument("--only", nargs="+", help="names of faults")
     parser.add_argument("--rate", type=float, default=400, help="requests a second")
-    parser.add_argument("--node-timeout-ms", type=int, default=2000)
+    parser.add_argument("--node-timeout-ms", type=int, default=NODE_TIMEOUT_MS)
     parser.add_argument("--results", type=Path, default=Path(".run/chaos"))
     parser.add_argument("--page", type=Path, default=report.PAGE)
     given = parser.parse_args()

@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 from statistics import median
 
+from deploy.local.cluster import NODE_TIMEOUT_MS
 from jobs.runtime.settings import Settings
 from tests.faults import report, steps
 from tests.faults.faults import FAULTS
@@ -109,7 +110,7 @@ def main() -> None:
     result = Result(
         seed=1,
         rate=0,
-        node_timeout_ms=2000,
+        node_timeout_ms=NODE_TIMEOUT_MS,
         seconds=round(time.monotonic() - begun_at),
         rows=[],
         told=[],

@@ -230,7 +230,7 @@ def running(
     folder: Path,
     artifacts: Path,
     *,
-    node_timeout_ms: int = 2000,
+    node_timeout_ms: int = cluster.NODE_TIMEOUT_MS,
     network: Network | None = None,
     edge: dict[str, str] | None = None,
     nginx: dict[str, Any] | None = None,
