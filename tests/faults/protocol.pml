@@ -72,6 +72,13 @@ byte late, late_key, late_token;
 
 #define referenced(r) (live == r || previous == r)
 
+/* asked when lists are loaded, when a release is chosen, and by the script that makes it live */
+#ifndef NO_QUARANTINE
+#define refused_for_good(r) quarantined[r]
+#else
+#define refused_for_good(r) false
+#endif
+
 inline point(seq, to, prev) {
     assert(state[to] == VERIFIED && keys[to] == WHOLE);  /* the live release is always complete */
     assert(makes[seq] > greatest);                       /* the generation only grows */
@@ -84,9 +91,7 @@ inline fits(to, answer) {
     answer = OK;
     if
     :: state[to] != VERIFIED -> answer = REFUSED
-#ifndef NO_QUARANTINE
-    :: state[to] == VERIFIED && quarantined[to] -> answer = REFUSED
-#endif
+    :: state[to] == VERIFIED && refused_for_good(to) -> answer = REFUSED
     :: else
     fi
 }
@@ -256,7 +261,7 @@ inline place(r) {
         dead = 0;
         other = (r == 1 -> 2 : (r == 2 -> 3 : 2));
         if
-        :: quarantined[r] || state[r] == VERIFIED || lease[r] || (state[other] == LOADING && lease[other]) -> token = 0
+        :: refused_for_good(r) || state[r] == VERIFIED || lease[r] || (state[other] == LOADING && lease[other]) -> token = 0
         :: else ->
             if
             :: state[other] == LOADING -> state[other] = RETIRING; dead = other
@@ -331,8 +336,8 @@ again:
             if
             :: atomic { !lost && state[2] != VERIFIED -> r = 2 }; place(r)
             :: atomic { !lost && state[3] != VERIFIED -> r = 3 }; place(r)
-            :: atomic { !lost && state[2] == VERIFIED && !quarantined[2] && live < 2 -> r = 2 }; change(ACTIVATE, r, 0, 0)
-            :: atomic { !lost && state[3] == VERIFIED && !quarantined[3] && live < 3 -> r = 3 }; change(ACTIVATE, r, 0, 0)
+            :: atomic { !lost && state[2] == VERIFIED && !refused_for_good(2) && live < 2 -> r = 2 }; change(ACTIVATE, r, 0, 0)
+            :: atomic { !lost && state[3] == VERIFIED && !refused_for_good(3) && live < 3 -> r = 3 }; change(ACTIVATE, r, 0, 0)
             :: atomic { !lost && live != 0 && previous != 0 -> r = previous; other = live }; change(ROLLBACK, r, 0, other)
             :: atomic { !lost -> r = 1 }; removal(r)
             :: atomic { !lost -> r = 2 }; removal(r)
