@@ -142,7 +142,8 @@ class Metrics:
             "Refreshes that failed or showed an older generation.",
             registry=registry,
         )
-        build = Gauge(f"{_PREFIX}build_info", "1.", ["version", "instance"], registry=registry)
+        # Not `instance`: that is Prometheus's own, and ours would come out as `exported_instance`.
+        build = Gauge(f"{_PREFIX}build_info", "1.", ["version", "replica"], registry=registry)
         build.labels(version("nightshelf"), instance).set(1)
         self.series = cache(self._resolve)
         #: Releases that have series, the oldest first.
