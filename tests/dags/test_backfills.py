@@ -1,9 +1,10 @@
-"""Seven days backfilled by Airflow's own command, and the same seven again by its form.
+"""Seven days backfilled by Airflow's own command, and the same seven again by its form, its command and REST.
 
 A small backfill by REST is in test_running_days.py. Real processes, a cluster of its own, headless Chromium.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from tests.dags import browser, running_airflow
 from tests.dags.airflow_client import until
 from tests.dags.running_airflow import PUBLISH, TRAIN, Running, published, release_of
 
-#: Fourteen days of work in all.
+#: Seven days of work, and three times the same.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3000)]
 
 
@@ -78,6 +79,21 @@ def test_seven_days_by_command(
     airflow.edge.wait_for(releases[-1])
 
 
+@dataclass(frozen=True)
+class Before:
+    """How things stood before the same days were asked for again."""
+
+    first: list[dict[str, Any]]
+    runs: int
+    releases: dict[str, Any]
+
+
+@pytest.fixture
+def before(airflow: Running, by_command: list[dict[str, Any]]) -> Before:
+    """The first time's runs, how many there are by now, and the releases."""
+    return Before(by_command, len(_backfilled(airflow)), airflow.nightshelf("releases"))
+
+
 @pytest.fixture
 def page(airflow: Running, screenshots: Path) -> Iterator[Page]:
     """A page of headless Chromium, logged in; no request may leave the machine."""
@@ -86,14 +102,9 @@ def page(airflow: Running, screenshots: Path) -> Iterator[Page]:
 
 
 def test_the_same_days_again_by_the_form(
-    airflow: Running,
-    by_command: list[dict[str, Any]],
-    week: list[date],
-    page: Page,
-    screenshots: Path,
+    airflow: Running, before: Before, week: list[date], page: Page, screenshots: Path
 ) -> None:
     """A person asks for the same days again: the same ids, every step reused, nothing loaded or made live."""
-    before = airflow.nightshelf("releases")
     page.goto(f"{airflow.airflow.url}/dags/{TRAIN}")
     page.get_by_role("button", name="Trigger").first.click()
     form = page.get_by_role("dialog")
@@ -110,21 +121,40 @@ def test_the_same_days_again_by_the_form(
     expect(form.get_by_text("7 runs will be triggered")).to_be_visible()
     page.screenshot(path=screenshots / "backfill.png")
     form.get_by_role("button", name="Run Backfill").click()
+    _assert_recognised(airflow, before)
 
-    again = _ended(airflow, 14)[7:]
-    assert [run["partition_key"] for run in again] == [str(day) for day in week]
-    assert [release_of(airflow, run) for run in again] == [
-        release_of(airflow, run) for run in by_command
-    ]
+
+def test_the_same_days_again_by_command(airflow: Running, before: Before, week: list[date]) -> None:
+    """The same by `airflow backfill create`, all seven days at a time."""
+    airflow.airflow_command(
+        *("backfill", "create", "--dag-id", TRAIN),
+        *("--from-date", str(week[0]), "--to-date", str(week[-1])),
+        *("--reprocess-behavior", "completed", "--max-active-runs", "7"),
+    )
+    _assert_recognised(airflow, before)
+
+
+def test_the_same_days_again_by_rest(airflow: Running, before: Before, week: list[date]) -> None:
+    """The same by the REST API."""
+    assert airflow.backfill(week[0], week[-1], at_a_time=7, reprocess="completed") == 200
+    _assert_recognised(airflow, before)
+
+
+def _assert_recognised(airflow: Running, before: Before) -> None:
+    """Wait for seven more days: the same ids, every step reused, nothing loaded or made live."""
+    again = _ended(airflow, before.runs + 7)[before.runs :]
+    releases = {run["partition_key"]: release_of(airflow, run) for run in before.first}
+    assert {run["partition_key"]: release_of(airflow, run) for run in again} == releases
     for run in again:
         for task in ("extract", "train", "recommend"):
             assert airflow.airflow.xcom(TRAIN, run["dag_run_id"], task)["reused"] is True, task
-    *older, newest = [run["dag_run_id"] for run in airflow.airflow.runs(PUBLISH)[7:]]
-    for run in older:
-        states = airflow.airflow.tasks(PUBLISH, run)
-        assert states["publish"] == states["activate"] == "skipped"
-    assert airflow.airflow.xcom(PUBLISH, newest, "publish")["already_loaded"] is True
-    assert airflow.airflow.xcom(PUBLISH, newest, "activate")["already_live"] is True
-    after = airflow.nightshelf("releases")
-    assert (after["generation"], after["live"]) == (before["generation"], before["live"])
-    assert set(after["loaded"]) <= set(before["loaded"])
+    for run in [run["dag_run_id"] for run in airflow.airflow.runs(PUBLISH)[before.runs :]]:
+        if airflow.airflow.xcom(PUBLISH, run, "partition", "release") == before.releases["live"]:
+            assert airflow.airflow.xcom(PUBLISH, run, "publish")["already_loaded"] is True
+            assert airflow.airflow.xcom(PUBLISH, run, "activate")["already_live"] is True
+        else:
+            states = airflow.airflow.tasks(PUBLISH, run)
+            assert states["publish"] == states["activate"] == "skipped"
+    after, old = airflow.nightshelf("releases"), before.releases
+    assert (after["generation"], after["live"]) == (old["generation"], old["live"])
+    assert set(after["loaded"]) <= set(old["loaded"])
