@@ -268,4 +268,4 @@ def test_no_order_of_commands_breaks_a_promise(hasty: Settings, written: Path) -
 @pytest.mark.timeout(3600)
 def test_no_long_order_of_commands_breaks_a_promise(hasty: Settings, written: Path) -> None:
     """The same in more and longer orders."""
-    _search(hasty, written, 300, 30)
+    _search(hasty, written, 120, 25)
