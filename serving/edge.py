@@ -9,6 +9,7 @@ import contextlib
 import gc
 import logging
 import time
+from collections.abc import AsyncIterator
 
 from schemas import keys, values
 from serving import answers
@@ -20,6 +21,8 @@ from serving.shelf import EMPTY, Shelf, View, read_loaded, read_view
 from serving.workers import Siblings
 
 _LOG = logging.getLogger(__name__)
+#: How long the description and the popularity lists of a release that a client names may take together.
+_NAMED_DEADLINES = 4
 
 
 class NoListYet(Exception):  # answered as 503
@@ -103,15 +106,20 @@ class Edge:
         key = f"{prefix}{entity % buckets}"
         found = await self.lookups.hget(key, str(entity))
         if found is None:
-            for name in (keys.meta(self.settings.namespace, shelf.release), key):
-                if not await self._exists(name):
-                    raise LookupFailed
+            if not await self._exist(keys.meta(self.settings.namespace, shelf.release), key):
+                raise LookupFailed
             # Asked again: what was not there may have been loaded before the two were asked for.
             found = await self.lookups.hget(key, str(entity))
         return found
 
-    async def _exists(self, key: str) -> bool:
-        return bool(await self.lookups.call(key, lambda cluster: cluster.exists(key)))
+    async def _exist(self, *names: str) -> bool:
+        """Say whether all these keys exist. Raises LookupFailed after the deadline of a look-up."""
+
+        async def exists(name: str) -> bool:
+            return bool(await self.lookups.call(name, lambda cluster: cluster.exists(name)))
+
+        async with _in_time(self.settings):
+            return all(await asyncio.gather(*map(exists, names)))
 
     async def user_list(
         self, shelf: Shelf, user_id: int, limit: int
@@ -181,9 +189,24 @@ async def named_shelf(edge: Edge, release: str) -> Shelf:
         if shelf is not None and shelf.release == release:
             return shelf
     try:
-        shelf = await read_loaded(edge.lookups, edge.settings.namespace, release)
+        async with _in_time(edge.settings, _NAMED_DEADLINES):
+            shelf = await read_loaded(edge.lookups, edge.settings.namespace, release)
     except LookupFailed:
         shelf = None
     if shelf is None:
         raise UnknownRelease(f"release {release} is not loaded")
     return shelf
+
+
+@contextlib.asynccontextmanager
+async def _in_time(settings: Settings, deadlines: int = 1) -> AsyncIterator[None]:
+    """End what takes longer than so many deadlines of a look-up with LookupFailed.
+
+    What a client waits for must not take the second that a probe may: NGINX leaves a replica alone that is silent for
+    300 ms.
+    """
+    try:
+        async with asyncio.timeout(deadlines * settings.lookup_deadline_ms / 1000):
+            yield
+    except TimeoutError as error:
+        raise LookupFailed from error

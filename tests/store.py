@@ -4,6 +4,8 @@ In: settings of a test's cluster. Out: changes and contents that the code under 
 """
 
 import json
+import os
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -87,3 +89,20 @@ def go_live(artifacts: Artifacts, settings: Settings, partition: str, variant: i
     publish.run(folder, settings)
     activate.run(artifacts, folder.release, settings)
     return folder.release
+
+
+def pid_of(node: Node) -> int:
+    """Return the process id of a node's server."""
+    with redis.Redis(host=node.host, port=node.port) as client:
+        return int(client.info("server")["process_id"])
+
+
+@contextmanager
+def frozen(node: Node) -> Iterator[None]:
+    """Freeze a node's server until the block ends."""
+    pid = pid_of(node)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)

@@ -1,15 +1,12 @@
 """How an edge replica begins and ends."""
 
 import json
-import os
 import signal
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
-
-import redis
 
 from deploy.local import cluster
 from jobs.release.folder import Artifacts, ReleaseFolder
@@ -80,9 +77,7 @@ def test_a_request_in_hand_is_finished_after_sigterm(tmp_path: Path) -> None:
             try:
                 replica.wait_for(is_ready)
                 for node in nodes:
-                    pid = _pid(node)
-                    os.kill(pid, signal.SIGSTOP)
-                    thaw.callback(os.kill, pid, signal.SIGCONT)
+                    thaw.enter_context(store.frozen(node))
                 waiting = pool.submit(replica.get, _PATH)
                 time.sleep(0.5)
                 replica.process.terminate()
@@ -93,8 +88,3 @@ def test_a_request_in_hand_is_finished_after_sigterm(tmp_path: Path) -> None:
             finally:
                 replica.process.kill()
     assert (answer.status, json.loads(answer.body)["reason"]) == (200, "store_unavailable")
-
-
-def _pid(node: Node) -> int:
-    with redis.Redis(host=node.host, port=node.port) as client:
-        return int(client.info("server")["process_id"])

@@ -7,8 +7,7 @@ import socket
 import subprocess
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from serving import lookup
 from serving.lookup import LookupFailed, Lookups
 from serving.settings import Settings
 from tests.conftest import running_cluster
+from tests.store import frozen, pid_of
 from tests.waiting import until
 
 #: How long a test waits, on however busy a machine, for what takes milliseconds.
@@ -94,21 +94,6 @@ def _of_node(lookups: Lookups, port: int) -> set[str]:
     return {key for key, node in nodes.items() if node is not None and node.port == port}
 
 
-def _pid(node: Node) -> int:
-    with redis.Redis(host=node.host, port=node.port) as client:
-        return int(client.info("server")["process_id"])
-
-
-@contextmanager
-def _frozen(node: Node) -> Iterator[None]:
-    pid = _pid(node)
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(pid, signal.SIGCONT)
-
-
 def _restarted(nodes: tuple[Node, ...], node: Node, folder: Path) -> subprocess.Popen[bytes]:
     """Start a node again, wait until the cluster is whole, and load what the node has lost."""
     command = cluster.server_command(node.port, folder / str(node.port))
@@ -145,7 +130,7 @@ def test_what_comes_while_a_pipeline_is_under_way_goes_with_the_next(
 
     async def work(lookups: Lookups, pipelines: list[float]) -> None:
         waiters = []
-        with _frozen(nodes[0]):
+        with frozen(nodes[0]):
             key = _of_node(lookups, nodes[0].port).pop()
             for _ in range(10):
                 waiters.append(lookups.hget(key, "7"))
@@ -163,7 +148,7 @@ def test_a_frozen_node_holds_up_no_other(nodes: tuple[Node, ...]) -> None:
     async def work(lookups: Lookups, _pipelines: list[float]) -> None:
         lost = _of_node(lookups, nodes[1].port)
         assert 0 < len(lost) < len(KEYS)
-        with _frozen(nodes[1]):
+        with frozen(nodes[1]):
             for _ in range(2):
                 found = await _ask(lookups)
                 assert {key for key in KEYS if isinstance(found[key], LookupFailed)} == lost
@@ -178,7 +163,7 @@ def test_a_look_up_behind_a_hanging_pipeline_waits_one_deadline(nodes: tuple[Nod
     async def work(lookups: Lookups, _pipelines: list[float]) -> None:
         key = _of_node(lookups, nodes[0].port).pop()
         loop = asyncio.get_running_loop()
-        with _frozen(nodes[0]):
+        with frozen(nodes[0]):
             first = lookups.hget(key, "7")
             await asyncio.sleep(DEADLINE_MS / 1000 * 0.9)
             asked = loop.time()
@@ -250,7 +235,7 @@ def test_a_killed_node_that_comes_back_is_found_again(tmp_path: Path) -> None:
 
         async def work(lookups: Lookups, _pipelines: list[float]) -> None:
             lost = _of_node(lookups, nodes[2].port)
-            os.kill(_pid(nodes[2]), signal.SIGKILL)
+            os.kill(pid_of(nodes[2]), signal.SIGKILL)
             found = await _ask(lookups)
             assert {key for key in KEYS if isinstance(found[key], LookupFailed)} >= lost
             restarted.append(await asyncio.to_thread(_restarted, nodes, nodes[2], tmp_path))

@@ -1,0 +1,92 @@
+"""What a client waits for ends with its deadline: NGINX leaves a replica alone that is silent for long."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+from redis.cluster import ClusterNode, RedisCluster
+
+from jobs.release.folder import Artifacts
+from jobs.runtime.settings import Settings
+from schemas import keys
+from schemas.environment import Node
+from serving import lookup
+from serving.edge import Edge, UnknownRelease, named_shelf
+from serving.lookup import Lookups
+from serving.settings import Settings as EdgeSettings
+from serving.shelf import EMPTY, read_view
+from tests import store
+from tests.conftest import running_cluster
+
+T = TypeVar("T")
+
+#: So long a probe may take here, so long a client may wait, and no busy machine takes one for the other.
+_PROBE_S, _PATIENCE_S = 120.0, 30.0
+_STRANGERS = range(10_000, 10_500)
+
+
+def _holders(nodes: tuple[Node, ...]) -> Callable[[str], Node]:
+    """Return a function that names the node that holds a key, without asking any."""
+    with RedisCluster(startup_nodes=[ClusterNode(nodes[0].host, nodes[0].port)]) as cluster:
+        return lambda key: Node(nodes[0].host, int(cluster.get_node_from_key(key).port))
+
+
+def _asked_frozen(
+    settings: Settings, node: Node, ask: Callable[[Edge], Awaitable[T]], deadline_ms: int = 1000
+) -> T:
+    """Return what an edge that knows the live release answers while a node is frozen."""
+
+    async def main() -> T:
+        edge = Edge(EdgeSettings(redis=settings.redis, lookup_deadline_ms=deadline_ms))
+        edge.lookups = Lookups(edge.settings, edge.metrics.observe_lookup)
+        try:
+            edge.view = await read_view(edge.lookups, "shelf", EMPTY)
+            with store.frozen(node):
+                async with asyncio.timeout(_PATIENCE_S):
+                    return await ask(edge)
+        finally:
+            await edge.lookups.close()
+
+    return asyncio.run(main())
+
+
+@pytest.fixture(autouse=True)
+def _slow_probe(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lookup, "_PROBE_TIMEOUT_S", _PROBE_S)
+
+
+def test_an_unknown_user_does_not_wait_for_the_description(tmp_path: Path) -> None:
+    """Who has no list gets the fallback while the node that says whether all lists are there is frozen."""
+    with running_cluster(tmp_path / "redis") as nodes:
+        settings = Settings(artifacts=tmp_path / "artifacts", redis=nodes)
+        release = store.go_live(Artifacts(settings.artifacts), settings, "2026-01-01")
+        holder = _holders(nodes)
+        node = holder(keys.meta("shelf", release))
+
+        async def ask(edge: Edge) -> tuple[str, str | None, str]:
+            shelf = edge.shelf()
+            buckets = shelf.meta.user_buckets
+            stranger = next(
+                user
+                for user in _STRANGERS
+                if holder(f"{shelf.users_prefix}{user % buckets}") != node
+            )
+            return await edge.user_list(shelf, stranger, 10)
+
+        source, reason, _ = _asked_frozen(settings, node, ask)
+    assert (source, reason) == ("popularity", "store_unavailable")
+
+
+def test_a_named_release_does_not_wait_for_the_catalog(tmp_path: Path) -> None:
+    """While the node with the catalog is frozen, a release that is not held is not loaded, within four deadlines."""
+    with running_cluster(tmp_path / "redis") as nodes:
+        settings = Settings(artifacts=tmp_path / "artifacts", redis=nodes)
+        store.go_live(Artifacts(settings.artifacts), settings, "2026-01-01")
+
+        async def ask(edge: Edge) -> None:
+            with pytest.raises(UnknownRelease):
+                await named_shelf(edge, "2025-12-31-00000000")
+
+        _asked_frozen(settings, _holders(nodes)(store.CATALOG), ask)
