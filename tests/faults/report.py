@@ -140,9 +140,9 @@ def _machine() -> str:
 
 _KILLED, _FROZEN = "primary killed", "primary frozen for 1 s"
 _CHOICE = """
-**Node time-out**, {told}. The shorter one answers a death sooner and takes a pause for one: nodes that were declared
-failed wait before they take part again. Pauses (a snapshot's fork, a busy host) are more frequent than deaths, and
-users get the popular list meanwhile: 2 s is kept.
+**Node time-out**, {told}. The shorter one answers a death sooner, and takes a longer pause for one: nodes
+that were declared failed wait before they take part again. Pauses (a snapshot's fork, a busy host) are more frequent
+than deaths and mostly end within 2 s, and users get the popular list meanwhile: 2 s is kept.
 """
 
 _PAGE = """# Faults
