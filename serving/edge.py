@@ -21,6 +21,8 @@ from serving.shelf import EMPTY, Shelf, View, read_loaded, read_view
 from serving.workers import Siblings
 
 _LOG = logging.getLogger(__name__)
+#: How long the two questions whether an unknown user is one may take, between two look-ups.
+_EXIST_DEADLINES = 2
 #: How long the description and the popularity lists of a release that a client names may take together.
 _NAMED_DEADLINES = 4
 
@@ -113,12 +115,12 @@ class Edge:
         return found
 
     async def _exist(self, *names: str) -> bool:
-        """Say whether all these keys exist. Raises LookupFailed after the deadline of a look-up."""
+        """Say whether all these keys exist. Raises LookupFailed when that is not known in time."""
 
         async def exists(name: str) -> bool:
             return bool(await self.lookups.call(name, lambda cluster: cluster.exists(name)))
 
-        async with _in_time(self.settings):
+        async with _in_time(self.settings, _EXIST_DEADLINES):
             return all(await asyncio.gather(*map(exists, names)))
 
     async def user_list(
@@ -199,7 +201,7 @@ async def named_shelf(edge: Edge, release: str) -> Shelf:
 
 
 @contextlib.asynccontextmanager
-async def _in_time(settings: Settings, deadlines: int = 1) -> AsyncIterator[None]:
+async def _in_time(settings: Settings, deadlines: int) -> AsyncIterator[None]:
     """End what takes longer than so many deadlines of a look-up with LookupFailed.
 
     What a client waits for must not take the second that a probe may: NGINX leaves a replica alone that is silent for
