@@ -180,7 +180,7 @@ def running(
 ) -> Iterator[Running]:
     """A running Airflow on a cluster of its own, which no other test empties, six days of drops landed."""
     scratch = tmp_path_factory.mktemp("running")
-    with running_airflow.on_its_own_cluster(small_books, quick_settings, days, scratch) as found:
+    with running_airflow.started(small_books, quick_settings, days, scratch) as found:
         yield found
 
 

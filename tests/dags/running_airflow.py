@@ -11,7 +11,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -19,7 +19,7 @@ from typing import Any
 
 from deploy.local import monitors
 from deploy.local.monitors import MonitoringSettings
-from schemas.environment import node_list
+from schemas.environment import Node, node_list
 from tests.conftest import free_ports, running_cluster
 from tests.dags import edge_replica
 from tests.dags.airflow_client import AirflowClient, until
@@ -116,23 +116,27 @@ def alertmanager(folder: Path, port: int) -> Iterator[Alertmanager]:
 
 @contextmanager
 def started(
-    addresses: str,
     books: Path,
     model_settings: Path,
     days: list[date],
     scratch: Path,
     *,
+    nodes: tuple[Node, ...] = (),
     settings: Mapping[str, str] | None = None,
 ) -> Iterator[Running]:
-    """Start everything on an empty shelf, and land drops of `days` by the DAG that does this."""
+    """Start everything on an empty shelf, and land drops of `days` by the DAG that does this.
+
+    Without `nodes` it is on a cluster of its own, which no other test empties.
+    """
     artifacts, folder = scratch / "artifacts", scratch / "airflow"
     artifacts.mkdir()
-    airflow_port, edge_port, statsd_port, alertmanager_port = free_ports(4)
     program = JOBS / "bin" / "nightshelf-edge"
-    with (
-        alertmanager(scratch / "alertmanager", alertmanager_port) as alerting,
-        edge_replica.running(program, addresses, edge_port) as edge,
-    ):
+    with ExitStack() as stack:
+        addresses = node_list(nodes or stack.enter_context(running_cluster(scratch / "redis")))
+        # Not before the cluster has its own: a port is free until something listens.
+        airflow_port, edge_port, statsd_port, alertmanager_port = free_ports(4)
+        alerting = stack.enter_context(alertmanager(scratch / "alertmanager", alertmanager_port))
+        edge = stack.enter_context(edge_replica.running(program, addresses, edge_port))
         environment = {
             **os.environ,
             "NIGHTSHELF_AIRFLOW_FOLDER": str(folder),
@@ -161,23 +165,6 @@ def started(
             yield found
         finally:
             found.control("down")
-
-
-@contextmanager
-def on_its_own_cluster(
-    books: Path,
-    model_settings: Path,
-    days: list[date],
-    scratch: Path,
-    *,
-    settings: Mapping[str, str] | None = None,
-) -> Iterator[Running]:
-    """The same on a cluster that no other test empties."""
-    with (
-        running_cluster(scratch / "redis") as nodes,
-        started(node_list(nodes), books, model_settings, days, scratch, settings=settings) as found,
-    ):
-        yield found
 
 
 def published(running: Running, runs: int) -> None:

@@ -35,7 +35,7 @@ def airflow(
 ) -> Iterator[Running]:
     """A running Airflow on a cluster of its own, the week landed."""
     scratch = tmp_path_factory.mktemp("week")
-    with running_airflow.on_its_own_cluster(small_books, quick_settings, week, scratch) as found:
+    with running_airflow.started(small_books, quick_settings, week, scratch) as found:
         found.airflow.unpause(TRAIN)
         yield found
 

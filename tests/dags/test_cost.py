@@ -100,7 +100,7 @@ def test_cost(
     shipped = ROOT / "jobs" / "model" / "settings.toml"
     with (
         running_airflow.started(
-            addresses, goodbooks, shipped, week, scratch, settings=_AS_SHIPPED
+            goodbooks, shipped, week, scratch, nodes=redis_cluster, settings=_AS_SHIPPED
         ) as running,
         _sampled(running) as memory,
     ):

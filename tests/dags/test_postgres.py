@@ -23,7 +23,7 @@ def test_a_day_on_postgres(
         # Not below pytest's own folder, which is root's alone where root runs the tests.
         tempfile.TemporaryDirectory(prefix="nightshelf-postgres-") as folder,
         running_postgres(Path(folder), port, "a password") as url,
-        running_airflow.on_its_own_cluster(
+        running_airflow.started(
             small_books,
             quick_settings,
             days[:1],
