@@ -16,7 +16,6 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
-import redis
 
 from deploy.nginx import configuration
 from schemas.environment import Node, node_list
@@ -25,6 +24,7 @@ from tests.benchmarks.wrk import ROUNDS, Run, measure, ratio, served, tell, user
 from tests.conftest import free_ports
 from tests.deploy.nginx.front import Front, running_front
 from tests.deploy.nginx.replicas import running_edge
+from tests.store import pid_of
 
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(900)]
 
@@ -80,14 +80,6 @@ def _rounds(servers: dict[str, Server]) -> dict[str, list[Run]]:
     return runs
 
 
-def _redis_pids(nodes: tuple[Node, ...]) -> list[int]:
-    found = []
-    for node in nodes:
-        with redis.Redis(host=node.host, port=node.port) as client:
-            found.append(int(client.info("server")["process_id"]))
-    return found
-
-
 def test_nginx_beside_a_replica(
     redis_cluster: tuple[Node, ...], tmp_path: Path, report: Report
 ) -> None:
@@ -122,7 +114,7 @@ def test_nginx_beside_a_replica(
             "through NGINX, TCP": (tcp.port, [replica, *_workers(tcp.process.pid)], script),
             "through NGINX": (unix.port, [behind.pid, *_workers(unix.process.pid)], script),
         }
-        with _cores([replica, behind.pid], [*fronts, *_redis_pids(redis_cluster)]):
+        with _cores([replica, behind.pid], [*fronts, *map(pid_of, redis_cluster)]):
             apart = _rounds(servers)
         together = _rounds(servers)
     itself, tcp_name, unix_name = servers

@@ -6,8 +6,8 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from email.message import Message
 from pathlib import Path
@@ -18,6 +18,10 @@ from jobs import activate, publish
 from jobs.release.folder import Artifacts, ReleaseFolder
 from jobs.runtime.settings import Settings
 from schemas.environment import Node, node_list
+from serving.edge import Edge
+from serving.lookup import Lookups
+from serving.settings import Settings as EdgeSettings
+from serving.shelf import EMPTY, read_view
 from tests.conftest import free_ports
 from tests.releases import write_release
 
@@ -110,6 +114,18 @@ def _is_alive(replica: Replica) -> bool:
     except OSError:
         # Not there yet, or on a busy machine too slow to be heard.
         return False
+
+
+@asynccontextmanager
+async def knowing_edge(settings: Settings, lookup_deadline_ms: int) -> AsyncIterator[Edge]:
+    """An edge without a server, in this process, that has read the pointer once and follows it no more."""
+    edge = Edge(EdgeSettings(redis=settings.redis, lookup_deadline_ms=lookup_deadline_ms))
+    edge.lookups = Lookups(edge.settings, edge.metrics.observe_lookup)
+    try:
+        edge.view = await read_view(edge.lookups, "shelf", EMPTY)
+        yield edge
+    finally:
+        await edge.lookups.close()
 
 
 @contextmanager

@@ -3,20 +3,17 @@
 import asyncio
 import json
 from collections.abc import Callable
+from typing import Any
 
 import pytest
-import redis
 
 from jobs import rollback
 from jobs.release.folder import Artifacts, ReleaseFolder
 from jobs.runtime.settings import Settings
 from schemas import keys
-from serving.edge import Edge
-from serving.lookup import Lookups
-from serving.settings import Settings as EdgeSettings
-from serving.shelf import EMPTY, read_view
 from tests.releases import list_of, scores_of
-from tests.serving.conftest import Replica, is_ready
+from tests.serving.conftest import Replica, is_ready, knowing_edge
+from tests.store import connected
 
 GoLive = Callable[..., ReleaseFolder]
 
@@ -36,10 +33,6 @@ def _recommended(replica: Replica, user: int, query: str = "") -> dict[str, obje
     assert answer.headers["X-Release"] == content["release"]
     assert answer.headers["X-Source"] == content["source"]
     return content
-
-
-def _cluster(settings: Settings) -> redis.RedisCluster:
-    return redis.RedisCluster(host=settings.redis[0].host, port=settings.redis[0].port)
 
 
 def test_a_known_user_gets_their_list(replica: Replica, go_live: GoLive) -> None:
@@ -101,7 +94,7 @@ def test_a_lost_hash_is_not_told_as_an_unknown_user(
 ) -> None:
     """When a user's hash is gone from Redis, the answer says store_unavailable and is not cached."""
     release = _ready(replica, go_live)
-    with _cluster(settings) as cluster:
+    with connected(settings) as cluster:
         cluster.delete(f"{keys.users_prefix('shelf', release)}0")
     answer = replica.get("/v1/users/7/recommendations")
     assert json.loads(answer.body)["reason"] == "store_unavailable"
@@ -113,7 +106,7 @@ def test_a_release_that_is_being_restored_knows_everybody(
 ) -> None:
     """While its description, which is written last, is missing, nobody is told as unknown."""
     release = _ready(replica, go_live)
-    with _cluster(settings) as cluster:
+    with connected(settings) as cluster:
         cluster.delete(keys.meta("shelf", release))
         cluster.hdel(f"{keys.users_prefix('shelf', release)}0", "7")
     assert _recommended(replica, 7)["reason"] == "store_unavailable"
@@ -127,13 +120,10 @@ def test_a_list_that_is_loaded_between_two_questions_is_found(
     key = f"{keys.users_prefix('shelf', release)}0"
 
     async def main() -> bytes | None:
-        edge = Edge(EdgeSettings(redis=settings.redis, lookup_deadline_ms=10_000))
-        edge.lookups = Lookups(edge.settings, edge.metrics.observe_lookup)
-        try:
-            edge.view = await read_view(edge.lookups, "shelf", EMPTY)
+        async with knowing_edge(settings, 10_000) as edge:
             shelf, asked = edge.shelf(), edge.lookups.hget
-            with _cluster(settings) as cluster:
-                held = cluster.hgetall(key)
+            with connected(settings) as cluster:
+                held: dict[Any, Any] = cluster.hgetall(key)
                 cluster.delete(key)
 
                 def restored_meanwhile(key: str, field: str) -> asyncio.Future[bytes | None]:
@@ -143,8 +133,6 @@ def test_a_list_that_is_loaded_between_two_questions_is_found(
 
                 edge.lookups.hget = restored_meanwhile  # type: ignore[method-assign]
                 return await edge.value(shelf, shelf.users_prefix, shelf.meta.user_buckets, 7)
-        finally:
-            await edge.lookups.close()
 
     assert asyncio.run(main()) is not None
 
@@ -154,7 +142,7 @@ def test_without_a_pointer_the_list_in_memory_answers(
 ) -> None:
     """Once the catalog is gone every user gets the popularity list with reason no_release."""
     _ready(replica, go_live)
-    with _cluster(settings) as cluster:
+    with connected(settings) as cluster:
         cluster.delete(keys.catalog("shelf"))
     replica.wait_for(lambda r: _recommended(r, 7)["reason"] == "no_release")
     assert replica.get("/v1/users/7/recommendations").headers["Cache-Control"] == "no-store"

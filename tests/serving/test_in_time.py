@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
-from redis.cluster import ClusterNode, RedisCluster
 
 from jobs.release.folder import Artifacts
 from jobs.runtime.settings import Settings
@@ -14,40 +13,32 @@ from schemas import keys
 from schemas.environment import Node
 from serving import lookup
 from serving.edge import Edge, UnknownRelease, named_shelf
-from serving.lookup import Lookups
-from serving.settings import Settings as EdgeSettings
-from serving.shelf import EMPTY, read_view
 from tests import store
 from tests.conftest import running_cluster
+from tests.serving.conftest import knowing_edge
 
 T = TypeVar("T")
 
 #: So long a probe may take here, so long a client may wait, and no busy machine takes one for the other.
 _PROBE_S, _PATIENCE_S = 120.0, 30.0
+_DEADLINE_MS = 1000
 _STRANGERS = range(10_000, 10_500)
 
 
-def _holders(nodes: tuple[Node, ...]) -> Callable[[str], Node]:
+def _holders(settings: Settings) -> Callable[[str], Node]:
     """Return a function that names the node that holds a key, without asking any."""
-    with RedisCluster(startup_nodes=[ClusterNode(nodes[0].host, nodes[0].port)]) as cluster:
-        return lambda key: Node(nodes[0].host, int(cluster.get_node_from_key(key).port))
+    with store.connected(settings) as cluster:
+        return lambda key: Node(settings.redis[0].host, int(cluster.get_node_from_key(key).port))
 
 
-def _asked_frozen(
-    settings: Settings, node: Node, ask: Callable[[Edge], Awaitable[T]], deadline_ms: int = 1000
-) -> T:
+def _asked_frozen(settings: Settings, node: Node, ask: Callable[[Edge], Awaitable[T]]) -> T:
     """Return what an edge that knows the live release answers while a node is frozen."""
 
     async def main() -> T:
-        edge = Edge(EdgeSettings(redis=settings.redis, lookup_deadline_ms=deadline_ms))
-        edge.lookups = Lookups(edge.settings, edge.metrics.observe_lookup)
-        try:
-            edge.view = await read_view(edge.lookups, "shelf", EMPTY)
+        async with knowing_edge(settings, _DEADLINE_MS) as edge:
             with store.frozen(node):
                 async with asyncio.timeout(_PATIENCE_S):
                     return await ask(edge)
-        finally:
-            await edge.lookups.close()
 
     return asyncio.run(main())
 
@@ -62,7 +53,7 @@ def test_an_unknown_user_does_not_wait_for_the_description(tmp_path: Path) -> No
     with running_cluster(tmp_path / "redis") as nodes:
         settings = Settings(artifacts=tmp_path / "artifacts", redis=nodes)
         release = store.go_live(Artifacts(settings.artifacts), settings, "2026-01-01")
-        holder = _holders(nodes)
+        holder = _holders(settings)
         node = holder(keys.meta("shelf", release))
 
         async def ask(edge: Edge) -> tuple[str, str | None, str]:
@@ -89,4 +80,4 @@ def test_a_named_release_does_not_wait_for_the_catalog(tmp_path: Path) -> None:
             with pytest.raises(UnknownRelease):
                 await named_shelf(edge, "2025-12-31-00000000")
 
-        _asked_frozen(settings, _holders(nodes)(store.CATALOG), ask)
+        _asked_frozen(settings, _holders(settings)(store.CATALOG), ask)
