@@ -64,12 +64,8 @@ SPACE = {
 SPACES = {
     ALS: SPACE,
     EASE: {
+        **{name: values for name, values in SPACE.items() if name not in UNUSED[EASE]},
         "regularization": Range(1, 2000, log=True),
-        **{
-            name: values
-            for name, values in SPACE.items()
-            if name not in UNUSED[EASE] and name != "regularization"
-        },
     },
 }
 
