@@ -18,7 +18,7 @@ from jobs.store.encoding import Stored
 
 #: Commands of one pipeline over all shards, each of up to 64 lists of 401 bytes. With three shards on this kind of
 #: machine 75 to 150 load 245,000 lists a second, 50 do 230,000, 25 do 215,000 (medians of nine, turn by turn). The time
-#: goes into redis-py on one core, packing foremost; the servers take a third of it, and two threads gain nothing.
+#: goes into redis-py on one core, packing foremost; the servers take half as much, and two threads gain nothing.
 _PIPELINE = 100
 _FIELDS_A_COMMAND = 64
 #: With a rate limit a pipeline carries what may go in this time, so that the load is even.
