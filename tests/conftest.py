@@ -55,6 +55,14 @@ def redis_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[No
 def running_cluster(folder: Path, ports: Sequence[int] = ()) -> Iterator[tuple[Node, ...]]:
     """Three real Redis primaries on loopback, on these ports or any, without replicas, that end with the block."""
     ports = ports or free_ports(3)
+    with running_nodes(folder, ports):
+        cluster.form(ports)
+        yield tuple(Node(cluster.HOST, port) for port in ports)
+
+
+@contextmanager
+def running_nodes(folder: Path, ports: Sequence[int]) -> Iterator[None]:
+    """Redis nodes that know nothing of each other yet."""
     processes = [
         subprocess.Popen(
             cluster.server_command(port, folder / str(port)), stdout=subprocess.DEVNULL
@@ -62,8 +70,7 @@ def running_cluster(folder: Path, ports: Sequence[int] = ()) -> Iterator[tuple[N
         for port in ports
     ]
     try:
-        cluster.form(ports)
-        yield tuple(Node(cluster.HOST, port) for port in ports)
+        yield
     finally:
         for process in processes:
             process.terminate()

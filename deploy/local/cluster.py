@@ -1,8 +1,8 @@
 """A Redis Cluster on loopback.
 
 In: ports and a folder. Out: command lines for `redis-server` and, once they run, a formed cluster. Guarantees
-that `form` returns only when every node reports `cluster_state:ok` and every Redis replica has synced, and
-that forming an already formed cluster changes nothing.
+that `form` returns only when every node reports `cluster_state:ok` and every Redis replica has synced, that
+forming an already formed cluster changes nothing, and that forming goes on where an earlier try ended.
 """
 
 import shutil
@@ -95,19 +95,31 @@ def form(ports: Sequence[int], redis_replicas: int = 0, hosts: Sequence[str] | N
 
 
 def _join(clients: list["redis.Redis"], primaries: int) -> None:
+    """Do what is missing of each step: an earlier try may have ended at any of them."""
     for epoch, client in enumerate(clients, start=1):
-        client.execute_command("CLUSTER SET-CONFIG-EPOCH", epoch)
+        # Redis takes an epoch only from a node that is alone and has none; equal ones part by themselves.
+        if _knows(client, 1) and _info(client)["cluster_my_epoch"] == "0":
+            client.execute_command("CLUSTER SET-CONFIG-EPOCH", epoch)
     for index, client in enumerate(clients[:primaries]):
         first, last = index * _SLOTS // primaries, (index + 1) * _SLOTS // primaries
-        client.execute_command("CLUSTER ADDSLOTS", *range(first, last))
+        if not _has_slots(client):
+            client.execute_command("CLUSTER ADDSLOTS", *range(first, last))
     for other in clients[1:]:
         address = other.connection_pool.connection_kwargs
         clients[0].execute_command("CLUSTER MEET", address["host"], address["port"])
     for client in clients:
-        _until(lambda node: _knows(node, len(clients)), client, "knows too few nodes")
+        _until(
+            lambda node: _knows(node, len(clients)), client, f"does not know {len(clients)} nodes"
+        )
     for index, client in enumerate(clients[primaries:]):
         primary = clients[index % primaries].execute_command("CLUSTER MYID")
-        client.execute_command("CLUSTER REPLICATE", primary)
+        if not _has_slots(client):
+            client.execute_command("CLUSTER REPLICATE", primary)
+
+
+def _has_slots(client: "redis.Redis") -> bool:
+    nodes = client.execute_command("CLUSTER NODES").values()
+    return any(node["slots"] for node in nodes if "myself" in node["flags"])
 
 
 def _answers(client: "redis.Redis") -> bool:
@@ -147,5 +159,8 @@ def _until(condition: Callable[["redis.Redis"], bool], client: "redis.Redis", pr
         if time.monotonic() > deadline:
             address = client.connection_pool.connection_kwargs
             node = f"{address['host']}:{address['port']}"
-            raise ClusterProblem(f"the Redis node at {node} {problem} after {_DEADLINE_S} s")
+            raise ClusterProblem(
+                f"the Redis node at {node} {problem} after {_DEADLINE_S} s; try again, and if that does not help, "
+                "stop all nodes and remove the nodes-PORT.conf in each node's folder"
+            )
         time.sleep(0.02)

@@ -1,9 +1,13 @@
 """The Redis Cluster of the local stack and of the tests."""
 
+from pathlib import Path
+
+import pytest
 import redis
 
 from deploy.local import cluster
 from schemas.environment import Node
+from tests.conftest import free_ports, running_nodes
 
 
 def test_a_formed_cluster_covers_all_slots(redis_nodes: tuple[Node, ...]) -> None:
@@ -20,3 +24,40 @@ def test_forming_twice_changes_nothing(redis_nodes: tuple[Node, ...]) -> None:
         before = cluster._info(client)["cluster_current_epoch"]
         cluster.form(ports)
         assert cluster._info(client)["cluster_current_epoch"] == before
+
+
+def test_forming_goes_on_where_it_was_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nodes that met too slowly for a first `form` become a whole cluster by the second one."""
+    ports = free_ports(4)
+    with running_nodes(tmp_path, ports):
+        _wait_for_answers(ports)
+        monkeypatch.setattr(cluster, "_DEADLINE_S", 0.0)
+        with pytest.raises(cluster.ClusterProblem, match="does not know 4 nodes"):
+            cluster.form(ports, redis_replicas=1)
+        monkeypatch.setattr(cluster, "_DEADLINE_S", 30.0)
+        cluster.form(ports, redis_replicas=1)
+        for port, role in zip(ports, ("master", "master", "slave", "slave"), strict=True):
+            with redis.Redis(port=port, decode_responses=True) as client:
+                assert cluster._info(client)["cluster_slots_ok"] == "16384"
+                assert client.info("replication")["role"] == role
+
+
+def test_forming_begins_with_what_one_node_was_told(tmp_path: Path) -> None:
+    """A node that has its epoch and its slots from a broken-off try, and one that has met another, are joined too."""
+    ports = free_ports(3)
+    with running_nodes(tmp_path, ports):
+        _wait_for_answers(ports)
+        with redis.Redis(port=ports[0]) as client:
+            client.execute_command("CLUSTER SET-CONFIG-EPOCH", 1)
+            client.execute_command("CLUSTER ADDSLOTS", *range(16_384 // 3))
+        with redis.Redis(port=ports[1]) as client:
+            client.execute_command("CLUSTER MEET", "127.0.0.1", ports[2])
+        cluster.form(ports)
+        with redis.Redis(port=ports[0], decode_responses=True) as client:
+            assert cluster._info(client)["cluster_slots_ok"] == "16384"
+
+
+def _wait_for_answers(ports: list[int]) -> None:
+    for port in ports:
+        with redis.Redis(port=port) as client:
+            cluster._until(cluster._answers, client, "does not answer")
