@@ -92,8 +92,7 @@ class _Paths:
             series = self._edge.metrics.series(
                 route, response.status_code, source, "", arm, release
             )
-            series.count()
-            series.observe(time.perf_counter() - started)
+            series.answered(time.perf_counter() - started)
             return response
 
         return answer

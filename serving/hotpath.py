@@ -108,8 +108,7 @@ class HotPath:
                     counted = (_ROUTE, 304, engine, "", arm, shelf.release)
                     series = edge.metrics.series(*counted)
                     await send_answer(send, 304, b"", [*headers, request_id(scope)], head=True)
-                    series.count()
-                    series.observe(time.perf_counter() - started)
+                    series.answered(time.perf_counter() - started)
                     return
         source, reason, inside = await edge.user_list(shelf, user_id, limit)
         body = answers.recommendations(user_id, shelf.release, source, reason, inside).encode()
@@ -126,8 +125,7 @@ class HotPath:
             send, status, body, [*headers, request_id(scope)], head=scope["method"] == "HEAD"
         )
         series = edge.metrics.series(_ROUTE, status, source, reason or "", arm, shelf.release)
-        series.count()
-        series.observe(time.perf_counter() - started)
+        series.answered(time.perf_counter() - started)
 
     async def _shelf(self, user_id: int, found: dict[str, list[str]]) -> tuple[Shelf, bool]:
         """Return the release that answers, and whether its answer may be cached as the live one's."""
@@ -166,8 +164,7 @@ class HotPath:
             send, status, body, [*headers, request_id(scope)], head=scope["method"] == "HEAD"
         )
         series = self._edge.metrics.series(_ROUTE, status, "", "", "", "")
-        series.count()
-        series.observe(time.perf_counter() - started)
+        series.answered(time.perf_counter() - started)
 
 
 async def send_answer(

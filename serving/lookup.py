@@ -12,23 +12,20 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from functools import lru_cache
-from itertools import cycle
 from typing import Any, NamedTuple
 
+from hiredis import pack_command
 from redis.asyncio.cluster import ClusterNode, RedisCluster
 from redis.crc import key_slot
 from redis.exceptions import AskError, MovedError, ResponseError, TryAgainError
 
-from schemas.environment import Node
+from serving import client
 from serving.settings import Settings
 
 _LOG = logging.getLogger(__name__)
 
 _Waiter = asyncio.Future[bytes | None]
 _REDIRECTS = (MovedError, AskError, TryAgainError)
-_HEAL_EVERY_S = 0.2
-_PROBE_TIMEOUT_S = 1.0
-_CONNECTIONS_A_NODE = 256
 
 
 class LookupFailed(Exception):  # it is caught and answered, never shown
@@ -52,7 +49,7 @@ class Lookups:
         self._loop = asyncio.get_running_loop()
         self._deadline_s = settings.lookup_deadline_ms / 1000
         self._observe = observe
-        self._cluster = self._client(*settings.redis)
+        self._cluster = client.connect(settings, *settings.redis)
         # By the identity of the node's object: a fresh client's node waits for nothing of the old one's.
         self._waiting: dict[int, list[_Lookup]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -82,7 +79,7 @@ class Lookups:
     async def call(self, key: str, ask: Callable[[RedisCluster], Awaitable[Any]]) -> Any:
         """Return what `ask` gets from the cluster about `key`, within a second. Raises LookupFailed otherwise."""
         try:
-            async with asyncio.timeout(_PROBE_TIMEOUT_S):
+            async with asyncio.timeout(client.PROBE_TIMEOUT_S):
                 return await ask(self._cluster)
         except Exception as error:
             self._heal(key)
@@ -97,23 +94,6 @@ class Lookups:
         # What they have open they close: uvloop waits for ever for a connection that was dropped instead.
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._cluster.aclose()
-
-    def _client(self, *nodes: Node) -> RedisCluster:
-        return RedisCluster(
-            host=nodes[0].host,
-            port=nodes[0].port,
-            startup_nodes=[ClusterNode(node.host, node.port) for node in nodes],
-            username=self._settings.redis_user,
-            password=self._settings.redis_password,
-            ssl=self._settings.redis_tls,
-            ssl_ca_certs=str(self._settings.redis_ca) if self._settings.redis_ca else None,
-            max_connections=_CONNECTIONS_A_NODE,
-            # Closing live connections at every fifth redirect failed 5 % of requests while slots moved.
-            reinitialize_steps=0,
-            # One deadline of our own: a time-out per operation wraps each in a task (4 to 7 microseconds).
-            socket_timeout=None,
-            socket_connect_timeout=_PROBE_TIMEOUT_S,
-        )
 
     def _start(self, work: Any) -> None:
         task = self._loop.create_task(work)
@@ -178,44 +158,17 @@ class Lookups:
     async def _replace_client(self, key: str) -> None:
         try:
             # A deadline is also missed by a process that is busy; a new client would only cost it more.
-            if await _answers(self._cluster, key):
+            if await client.answers_for(self._cluster, key):
                 return
-            fresh = await self._fresh(key)
+            fresh = await client.fresh(self._settings, key)
             old, self._cluster = self._cluster, fresh
             try:
                 # What is under way on the old client ends within the deadline.
                 await asyncio.sleep(2 * self._deadline_s)
             finally:
-                await _quietly_closed(old)
+                await client.quietly_closed(old)
         finally:
             self._healing = False
-
-    async def _fresh(self, key: str) -> RedisCluster:
-        """Return a new client that answers for `key`, having learned the topology from one node alone.
-
-        Another node is asked every 200 ms, also while earlier ones hang: one that is frozen would hold up all of it
-        for a second, and one that is cut off from the others tells of a topology that is no more.
-        """
-        attempts: set[asyncio.Task[RedisCluster | None]] = set()
-        try:
-            for node in cycle(self._settings.redis):
-                attempts.add(self._loop.create_task(_attempt(self._client(node), key)))
-                pause = self._loop.create_task(asyncio.sleep(_HEAL_EVERY_S))
-                while not pause.done():
-                    waited = {*attempts, pause}
-                    done, _ = await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
-                    for attempt in done & attempts:
-                        attempts.discard(attempt)
-                        if (fresh := attempt.result()) is not None:
-                            pause.cancel()
-                            return fresh
-        finally:
-            for attempt in attempts:
-                attempt.cancel()
-            for late in await asyncio.gather(*attempts, return_exceptions=True):
-                if isinstance(late, RedisCluster):
-                    await _quietly_closed(late)
-        raise AssertionError("settings name a node")
 
 
 @lru_cache(maxsize=1 << 14)
@@ -227,12 +180,13 @@ def _slot(key: str) -> int:
 async def _pipeline(node: ClusterNode, batch: list[_Lookup], redirected: list[_Lookup]) -> None:
     """Ask one node for a batch and answer its waiters as the replies come; tell which were redirected.
 
-    This is `ClusterNode.execute_pipeline` without an object and a dictionary for each command.
+    This is `ClusterNode.execute_pipeline` without an object and a dictionary for each command, and packed as redis-py's
+    other connections pack: 0.4 instead of 3.5 microseconds a look-up.
     """
     connection = node.acquire_connection()
     try:
-        commands = [("HGET", lookup.key, lookup.field) for lookup in batch]
-        await connection.send_packed_command(connection.pack_commands(commands))
+        packed = b"".join(pack_command(("HGET", lookup.key, lookup.field)) for lookup in batch)  # type: ignore[arg-type]  # said to take one word
+        await connection.send_packed_command(packed)
         for lookup in batch:
             try:
                 found = await connection.read_response()
@@ -249,37 +203,3 @@ async def _pipeline(node: ClusterNode, batch: list[_Lookup], redirected: list[_L
         raise
     finally:
         node.release(connection)
-
-
-async def _attempt(client: RedisCluster, key: str) -> RedisCluster | None:
-    """Return a new client if it answers for a key, else close it."""
-    answers = False
-    try:
-        answers = await _answers(client, key, initialize=True)
-    finally:
-        if not answers:
-            await _quietly_closed(client)
-    return client if answers else None
-
-
-async def _answers(client: RedisCluster, key: str, *, initialize: bool = False) -> bool:
-    """Say whether a client gets an answer about a key from the node that it believes to hold it."""
-    try:
-        async with asyncio.timeout(_PROBE_TIMEOUT_S):
-            if initialize:
-                await client.initialize()
-            node = client.get_node_from_key(key)
-            assert node is not None  # noqa: S101  # None is for replicas only
-            await node.execute_command("EXISTS", key)
-    except Exception as error:  # noqa: BLE001  # whatever it is, this client does not answer
-        _LOG.debug("no answer about %s: %r", key, error)
-        return False
-    return True
-
-
-async def _quietly_closed(client: RedisCluster) -> None:
-    try:
-        async with asyncio.timeout(_PROBE_TIMEOUT_S):
-            await client.aclose()
-    except Exception as error:  # noqa: BLE001  # it is being thrown away
-        _LOG.debug("closing a client failed: %r", error)

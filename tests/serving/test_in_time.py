@@ -11,7 +11,7 @@ from jobs.release.folder import Artifacts
 from jobs.runtime.settings import Settings
 from schemas import keys
 from schemas.environment import Node
-from serving import lookup
+from serving import client
 from serving.edge import Edge, UnknownRelease, named_shelf
 from tests import store
 from tests.conftest import running_cluster
@@ -45,7 +45,7 @@ def _asked_frozen(settings: Settings, node: Node, ask: Callable[[Edge], Awaitabl
 
 @pytest.fixture(autouse=True)
 def _slow_probe(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lookup, "_PROBE_TIMEOUT_S", _PROBE_S)
+    monkeypatch.setattr(client, "PROBE_TIMEOUT_S", _PROBE_S)
 
 
 def test_an_unknown_user_does_not_wait_for_the_description(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from redis.exceptions import ResponseError, TimeoutError  # noqa: A004  # redis-
 
 from deploy.local import cluster
 from schemas.environment import Node
-from serving import lookup
+from serving import client
 from serving.lookup import LookupFailed, Lookups
 from serving.settings import Settings
 from tests.conftest import running_cluster
@@ -209,11 +209,34 @@ def test_cut_connections_are_made_anew(nodes: tuple[Node, ...]) -> None:
     _looking_up(nodes, work)
 
 
+def test_a_fresh_client_does_not_ask_what_commands_there_are(nodes: tuple[Node, ...]) -> None:
+    """Neither the first client nor its successors send COMMAND, whose answer takes 8 ms to read."""
+
+    def asked() -> int:
+        total = 0
+        for node in nodes:
+            with redis.Redis(host=node.host, port=node.port) as one:
+                stats = one.info("commandstats")
+                total += sum(found["calls"] for name, found in stats.items() if "command" in name)
+        return total
+
+    async def work(lookups: Lookups, _pipelines: list[float]) -> None:
+        first = lookups._cluster
+        await first.aclose()
+        lookups._cluster = RedisCluster(host=cluster.HOST, port=1)
+        await _whole_again(lookups)
+        assert lookups._cluster is not first
+
+    before = asked()
+    _looking_up(nodes, work)
+    assert asked() == before
+
+
 def test_an_address_that_never_answers_holds_up_no_fresh_client(
     nodes: tuple[Node, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ten clients that know no node are replaced while the first address hangs, and what hangs is never given up."""
-    monkeypatch.setattr(lookup, "_PROBE_TIMEOUT_S", 10 * PATIENCE_S)
+    monkeypatch.setattr(client, "PROBE_TIMEOUT_S", 10 * PATIENCE_S)
 
     async def work(lookups: Lookups, _pipelines: list[float]) -> None:
         with socket.create_server((cluster.HOST, 0)) as silent:
