@@ -19,7 +19,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from serving import answers, openapi, parameters
-from serving.edge import Edge, NoListYet, UnknownRelease
+from serving.edge import Edge, Unavailable
 from serving.hotpath import HotPath, request_id
 from serving.lookup import LookupFailed
 from serving.parameters import BadParameter
@@ -77,10 +77,8 @@ class _Paths:
                 response = await handler(request)
             except BadParameter as error:
                 response = _problem(400, "Bad Request", str(error), error.field)
-            except UnknownRelease as error:
-                response = _problem(404, "Not Found", str(error), "release")
-            except NoListYet:
-                response = _problem(503, "Service Unavailable", "no release has been read yet")
+            except Unavailable as error:
+                response = _problem(503, "Service Unavailable", str(error))
             except Exception:
                 # Answered with 500 further out; here it is counted.
                 self._edge.metrics.series(route, 500, "", "", "", "").count()

@@ -27,8 +27,8 @@ _EXIST_DEADLINES = 2
 _NAMED_DEADLINES = 4
 
 
-class NoListYet(Exception):  # answered as 503
-    """This replica has not read any release yet."""
+class Unavailable(Exception):  # answered as 503
+    """What is asked for cannot be answered now; the message says why."""
 
 
 class Edge:
@@ -88,9 +88,9 @@ class Edge:
         return self._kept[int(self._left_s)]
 
     def shelf(self) -> Shelf:
-        """Return the live release. Raises NoListYet when none was ever read."""
+        """Return the live release. Raises Unavailable when none was ever read."""
         if self.view.live is None:
-            raise NoListYet
+            raise Unavailable("no release has been read yet")
         return self.view.live
 
     def degradation(self) -> str | None:
@@ -186,15 +186,15 @@ class UnknownRelease(Exception):  # answered as 404
 
 
 async def named_shelf(edge: Edge, release: str) -> Shelf:
-    """Return any loaded and verified release. Raises UnknownRelease."""
+    """Return any loaded and verified release. Raises UnknownRelease, and Unavailable when the store does not say."""
     for shelf in (edge.view.live, edge.view.canary):
         if shelf is not None and shelf.release == release:
             return shelf
     try:
         async with _in_time(edge.settings, _NAMED_DEADLINES):
             shelf = await read_loaded(edge.lookups, edge.settings.namespace, release)
-    except LookupFailed:
-        shelf = None
+    except LookupFailed as error:
+        raise Unavailable(f"the store did not say in time whether {release} is loaded") from error
     if shelf is None:
         raise UnknownRelease(f"release {release} is not loaded")
     return shelf

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from schemas import values
 from serving import answers, parameters
 from serving.answers import Header
-from serving.edge import Edge, NoListYet, UnknownRelease, named_shelf
+from serving.edge import Edge, Unavailable, UnknownRelease, named_shelf
 from serving.parameters import BadParameter
 from serving.shelf import Shelf
 from serving.tracing import remember
@@ -81,8 +81,8 @@ class HotPath:
                 headers=[answers.PROBLEM, answers.NO_STORE],
             )
             return
-        except NoListYet:
-            body = answers.problem(503, "Service Unavailable", "no release has been read yet")
+        except Unavailable as error:
+            body = answers.problem(503, "Service Unavailable", str(error))
             headers = [answers.PROBLEM, answers.NO_STORE, (b"retry-after", b"1")]
             await self._finish(scope, send, started, status=503, body=body, headers=headers)
             return

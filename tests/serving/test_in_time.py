@@ -12,7 +12,7 @@ from jobs.runtime.settings import Settings
 from schemas import keys
 from schemas.environment import Node
 from serving import client
-from serving.edge import Edge, UnknownRelease, named_shelf
+from serving.edge import Edge, Unavailable, named_shelf
 from tests import store
 from tests.conftest import running_cluster
 from tests.serving.conftest import knowing_edge
@@ -71,13 +71,13 @@ def test_an_unknown_user_does_not_wait_for_the_description(tmp_path: Path) -> No
 
 
 def test_a_named_release_does_not_wait_for_the_catalog(tmp_path: Path) -> None:
-    """While the node with the catalog is frozen, a release that is not held is not loaded, within four deadlines."""
+    """While the node with the catalog is frozen, whether a release is loaded is not known, within four deadlines."""
     with running_cluster(tmp_path / "redis") as nodes:
         settings = Settings(artifacts=tmp_path / "artifacts", redis=nodes)
         store.go_live(Artifacts(settings.artifacts), settings, "2026-01-01")
 
         async def ask(edge: Edge) -> None:
-            with pytest.raises(UnknownRelease):
+            with pytest.raises(Unavailable, match="2025-12-31-00000000"):
                 await named_shelf(edge, "2025-12-31-00000000")
 
         _asked_frozen(settings, _holders(settings)(store.CATALOG), ask)
