@@ -122,10 +122,12 @@ lock: $(UV) lock-dags ## resolve pyproject.toml into deploy/requirements/*.txt (
 AUDITED = serving serving-tracing jobs jobs-tracing dags proxy
 
 .PHONY: audit
-audit: .venvs/audit/.complete ## ask for known holes in what the images hold, and list it (CycloneDX) below .run/sbom
-	mkdir -p .run/sbom
-	for lock in $(AUDITED); do .venvs/audit/bin/pip-audit --progress-spinner off --disable-pip --require-hashes \
-	    --requirement deploy/requirements/$$lock.txt --format cyclonedx-json --output .run/sbom/$$lock.json; done
+audit: .venvs/audit/.complete ## list what the images hold (CycloneDX, below .run/sbom) and ask what is known against it
+	.venvs/audit/bin/python -m deploy.audit .run/sbom $(AUDITED)
+
+.PHONY: sbom
+sbom: .venvs/audit/.complete ## only the list, which needs no network once its environment is there
+	.venvs/audit/bin/python -m deploy.audit --list-only .run/sbom $(AUDITED)
 
 .PHONY: clean
 clean: down airflow-down ## remove environments and caches; artifacts and data stay
@@ -134,6 +136,12 @@ clean: down airflow-down ## remove environments and caches; artifacts and data s
 .tools/bin/uv: deploy/requirements/uv.txt
 	$(PYTHON) -m venv --clear .tools
 	.tools/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
+	touch $@
+
+# It reads locks and needs no code of ours installed.
+.venvs/audit/.complete: deploy/requirements/audit.txt | $(UV)
+	$(UV) venv --quiet --allow-existing --python $(PYTHON) .venvs/audit
+	$(UV) pip sync --quiet --python .venvs/audit --require-hashes $<
 	touch $@
 
 .venvs/%/.complete: deploy/requirements/%.txt pyproject.toml | $(UV)

@@ -1,5 +1,7 @@
 """The files of the deployed stack, as far as they can be judged without starting it."""
 
+import importlib.resources
+import json
 import os
 import re
 import subprocess
@@ -7,11 +9,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
+WORKFLOWS = ROOT / ".github" / "workflows"
 #: What may publish a port; all others are reached through these or not at all.
 PUBLISHES = {"nginx": None, "airflow-api": "127.0.0.1:"}
 
@@ -166,16 +170,57 @@ def _tool(name: str) -> str:
     return str(Path(sys.executable).with_name(name))
 
 
+def test_compose_and_workflows_hold_to_their_schemas() -> None:
+    """The compose specification's schema and GitHub's, as check-jsonschema ships them; a misspelt key is found."""
+    # Its own command takes 3 s of imports a call.
+    shipped = importlib.resources.files("check_jsonschema") / "builtin_schemas" / "vendor"
+    for schema, file in {
+        "compose-spec": DEPLOY / "compose.yaml",
+        "github-workflows": WORKFLOWS / "checks.yml",
+    }.items():
+        known = json.loads((shipped / f"{schema}.json").read_text())
+        # Through JSON, as YAML 1.1 reads the key `on` as true.
+        written = json.loads(
+            json.dumps(yaml.safe_load(file.read_text())).replace('"true":', '"on":')
+        )
+        jsonschema.validate(written, known)
+        with pytest.raises(jsonschema.ValidationError, match="misspelt"):
+            jsonschema.validate({**written, "misspelt": {}}, known)
+
+
 def test_the_workflow_runs_commands_that_are_there() -> None:
-    """What the CI file runs are targets of the Makefile; its actions are pinned by commit, its rights are to read."""
-    text = (ROOT / ".github/workflows/checks.yml").read_text()
-    workflow = yaml.safe_load(text)
-    assert workflow["permissions"] == {"contents": "read"}
-    job = workflow["jobs"]["command"]
-    targets = job["strategy"]["matrix"]["target"]
-    assert "make ${{ matrix.target }}" in [step.get("run") for step in job["steps"]]
+    """What the CI file runs are targets of the Makefile; it builds and scans every image, each week, too."""
+    workflow = yaml.safe_load((WORKFLOWS / "checks.yml").read_text())
+    # YAML 1.1 reads the key `on` as true.
+    assert {"push", "pull_request", "schedule"} <= set(workflow[True])
+    command, images = workflow["jobs"]["command"], workflow["jobs"]["images"]
+    targets = command["strategy"]["matrix"]["target"]
+    assert 'make "$TARGET"' in [step.get("run") for step in command["steps"]]
     known = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert set(targets) <= set(known)
     assert {"test", "test-deploy", "audit"} <= set(targets)
-    for used in re.findall(r"uses: (\S+)", text):
-        assert re.fullmatch(r"[a-z-]+/[a-z-]+@[0-9a-f]{40}", used), used
+    built = re.search(r"for target in ([a-z ]+);", (DEPLOY / "stack.sh").read_text())
+    assert built
+    assert images["strategy"]["matrix"]["target"] == built[1].split()
+    steps = {step.get("name"): step.get("run", "") for step in images["steps"]}
+    assert steps["build"].startswith("docker build --file deploy/Dockerfile")
+    assert "--exit-code 1" in steps["scan"]
+
+
+def test_the_workflow_may_do_little_and_is_pinned() -> None:
+    """Reads only, ends in time, actions by commit; zizmor, which knows what goes wrong there, has nothing to say."""
+    text = (WORKFLOWS / "checks.yml").read_text()
+    workflow = yaml.safe_load(text)
+    assert workflow["permissions"] == {"contents": "read"}
+    assert workflow["concurrency"]["cancel-in-progress"] is True
+    for name, job in workflow["jobs"].items():
+        assert job["timeout-minutes"] <= 90, name
+        assert "permissions" not in job, name
+    used = re.findall(r"uses: (\S+)", text)
+    assert len(used) >= 3
+    for action in used:
+        assert re.fullmatch(r"[a-z-]+/[a-z-]+@[0-9a-f]{40}", action), action
+    subprocess.run(
+        [_tool("zizmor"), "--offline", "--no-progress", "--quiet", "--persona", "pedantic", str(WORKFLOWS)],
+        check=True,
+    )  # fmt: skip
