@@ -83,7 +83,7 @@ packages-deploy: packages
 	bash deploy/local/packages.sh dockerd:docker.io docker:docker.io docker-compose:docker-compose debootstrap:debootstrap
 
 .PHONY: test-deploy
-test-deploy: packages-deploy .venvs/dev/.complete ## the whole stack from images: answers, ports, rights, restart
+test-deploy: packages-deploy .venvs/dev/.complete ## the whole stack from images: answers, ports, rights, losses under traffic
 	.venvs/dev/bin/pytest -m slow -s tests/deploy/stack
 
 .PHONY: check

@@ -70,6 +70,7 @@ up() {
         echo "  do: put yours there, or try it out with: deploy/certificates.sh edge $secrets NAME" >&2
         exit 1
     fi
+    if [ "$(edge_ids | wc -l)" -gt "$edges" ]; then scale "$edges"; fi
     "${compose[@]}" up --detach --scale "edge=$edges"
     wait_for 180 "Airflow's pages" answers airflow-api
     if [[ ,$COMPOSE_PROFILES, == *,proxy,* ]]; then wait_for 60 NGINX answers nginx; fi
@@ -81,7 +82,40 @@ answers() {
     [ -n "$id" ] && [ "$(health "$id")" = healthy ]
 }
 
-scale() { edges=$1 && "${compose[@]}" up --detach --no-deps --no-recreate --scale "edge=$1" edge; }
+address() { docker inspect --format "{{(index .NetworkSettings.Networks \"${project}_edge\").IPAddress}}:8081" "$1"; }
+front_id() { if [[ ,$COMPOSE_PROFILES, == *,proxy,* ]]; then "${compose[@]}" ps --quiet nginx; fi; }
+sends_to() { docker exec "$1" grep -qxF "$2" /run/nginx/replicas; }
+sends_to_none_of() { ! docker exec "$1" grep -qxF "$2" /run/nginx/replicas; }
+
+# Stops replicas of the edge, none before NGINX has left it: nobody is sent to one that is gone.
+leave() {
+    local id way leaving
+    way=$(front_id)
+    leaving=$(for id in "$@"; do address "$id"; done)
+    if [ -n "$way" ] && docker exec "$way" test -e /run/nginx/replicas; then
+        docker exec --interactive "$way" sh -c 'cat >/run/nginx/leaving' <<<"$leaving"
+        wait_for 120 "NGINX leaves $*" sends_to_none_of "$way" "$leaving"
+    else
+        # A load balancer of somebody else's, which asks /readyz by itself.
+        sleep 3
+    fi
+    for id in "$@"; do
+        docker stop --time 15 "$id" >/dev/null
+        docker rm "$id" >/dev/null
+    done
+    if [ -n "$way" ]; then docker exec "$way" rm -f /run/nginx/leaving; fi
+}
+
+scale() {
+    if ! [[ $1 =~ ^[1-9][0-9]*$ ]]; then
+        echo "error: scale needs a number of replicas, one at least, not $1" >&2
+        exit 1
+    fi
+    local there
+    mapfile -t there < <(edge_ids)
+    if [ ${#there[@]} -gt "$1" ]; then leave "${there[@]:0:${#there[@]}-$1}"; fi
+    "${compose[@]}" up --detach --no-deps --no-recreate --scale "edge=$1" edge
+}
 
 roll() {
     local old id
@@ -98,12 +132,12 @@ roll() {
             exit 1
         fi
     done
-    # NGINX looks for new addresses every second.
-    sleep 3
-    for id in "${old[@]}"; do
-        docker stop --time 15 "$id" >/dev/null
-        docker rm "$id" >/dev/null
-    done
+    local way
+    way=$(front_id)
+    if [ -n "$way" ] && docker exec "$way" test -e /run/nginx/replicas; then
+        for id in "${new[@]}"; do wait_for 120 "NGINX sends requests to version $1" sends_to "$way" "$(address "$id")"; done
+    fi
+    leave "${old[@]}"
     echo "the edge is version $1; write NIGHTSHELF_VERSION=$1 into deploy/.env"
 }
 

@@ -4,6 +4,10 @@ In: a folder and the variables of `deploy.nginx.settings`; in NIGHTSHELF_NGINX_R
 addresses (`edge:8081`). Out: a running NGINX. Guarantees that a change of addresses, certificate or API keys is taken
 up within seconds by a reload, which ends no request; that a name which stands for nothing at the moment leaves
 NGINX as it is; and that SIGTERM lets requests in hand finish. `follow healthy` says whether NGINX answers.
+
+Nobody is sent to a replica that has not got ready yet, while there is another, nor to one that is gone: who is about to
+stop replicas writes their addresses into the file `leaving` of the folder, and stops them once the file `replicas`,
+which tells whom NGINX sends requests to, names them no longer.
 """
 
 import hashlib
@@ -13,14 +17,20 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import replace
+from http import HTTPStatus
 from pathlib import Path
 
 from deploy.nginx import configuration
 from deploy.nginx.settings import NginxSettings, from_environment, listed
 from schemas.environment import EnvironmentProblem
 
+LEAVING = "leaving"
+TAKEN_UP = "replicas"
 _LOOK_EVERY_S = 1.0
+#: A new worker is there after milliseconds; on a machine with a load of 25 it took seconds.
+_RELOADED_WITHIN_S = 30.0
 
 
 def addresses(replicas: str) -> str:
@@ -41,6 +51,12 @@ def addresses(replicas: str) -> str:
     return ",".join(sorted(found))
 
 
+def staying(found: str, leaving: str) -> str:
+    """Return the addresses without those that leave; all, where nobody would be left."""
+    gone = set(leaving.split())
+    return ",".join(address for address in listed(found) if address not in gone) or found
+
+
 def state(settings: NginxSettings) -> str:
     """Return a digest over what NGINX reads from elsewhere: certificate, key, API keys."""
     digest = hashlib.sha256()
@@ -57,7 +73,7 @@ def run(folder: Path, settings: NginxSettings) -> int:
     signal.signal(signal.SIGINT, lambda *_: stop.set())
     current = ""
     while not current and not stop.is_set():
-        current = addresses(settings.nginx_replicas)
+        current = _wanted(folder, settings, current)
         if not current:
             stop.wait(_LOOK_EVERY_S)
     if stop.is_set():
@@ -65,16 +81,43 @@ def run(folder: Path, settings: NginxSettings) -> int:
     known = state(settings)
     configuration.write(folder, replace(settings, nginx_replicas=current))
     with subprocess.Popen(configuration.command(folder)) as nginx:
+        _tell(folder, current)
         while not stop.wait(_LOOK_EVERY_S) and nginx.poll() is None:
-            now, known_now = addresses(settings.nginx_replicas), state(settings)
+            now, known_now = _wanted(folder, settings, current), state(settings)
             if (now and now != current) or known_now != known:
                 current, known = now or current, known_now
-                _take_up(folder, replace(settings, nginx_replicas=current))
+                _take_up(folder, replace(settings, nginx_replicas=current), nginx.pid)
         nginx.send_signal(signal.SIGQUIT)
         return nginx.wait()
 
 
-def _take_up(folder: Path, settings: NginxSettings) -> None:
+def _wanted(folder: Path, settings: NginxSettings, current: str) -> str:
+    """Return whom NGINX shall send requests to; "" for nobody."""
+    leaving = folder / LEAVING
+    text = leaving.read_text(encoding="utf-8") if leaving.exists() else ""
+    found = staying(addresses(settings.nginx_replicas), text)
+    # Asked once: of a replica that was ready NGINX finds out by itself what becomes of it.
+    known = set(listed(current))
+    return ",".join(each for each in listed(found) if each in known or _ready(each)) or found
+
+
+def _ready(replica: str) -> bool:
+    """Say whether a replica has read the live release; one on a socket of this machine is believed."""
+    if replica.startswith("unix:"):
+        return True
+    return _status(replica, "/readyz") == HTTPStatus.OK
+
+
+def _tell(folder: Path, replicas: str) -> None:
+    (folder / TAKEN_UP).write_text("\n".join([*listed(replicas), ""]), encoding="utf-8")
+
+
+def _children(process: int) -> set[str]:
+    return set(Path(f"/proc/{process}/task/{process}/children").read_text(encoding="ascii").split())
+
+
+def _take_up(folder: Path, settings: NginxSettings, nginx: int) -> None:
+    before = _children(nginx)
     configuration.write(folder, settings)
     try:
         configuration.reload(folder)
@@ -82,6 +125,11 @@ def _take_up(folder: Path, settings: NginxSettings) -> None:
         # NGINX has said what is wrong, and goes on with what it had: half a pair of a certificate, for example.
         print("error: NGINX refuses the new configuration; the old one stays", file=sys.stderr)
     else:
+        # The signal only asks for it: requests go by the new configuration from the first new worker on.
+        deadline = time.monotonic() + _RELOADED_WITHIN_S
+        while _children(nginx) <= before and time.monotonic() < deadline:
+            time.sleep(0.05)
+        _tell(folder, settings.nginx_replicas)
         print(f"replicas: {settings.nginx_replicas}", file=sys.stderr)
 
 
@@ -89,12 +137,18 @@ def healthy(settings: NginxSettings) -> bool:
     """Say whether NGINX answers on its plain port; that no replica does is no illness of NGINX."""
     host, _, port = settings.nginx_listen.rpartition(":")
     host = "127.0.0.1" if host == "0.0.0.0" else host  # noqa: S104  # asked, not bound
-    connection = http.client.HTTPConnection(host, int(port), timeout=2)
+    return _status(f"{host}:{port}", "/nginx-status") != 0
+
+
+def _status(address: str, path: str) -> int:
+    """Return the status of an answer, 0 where there is none."""
+    host, _, port = address.rpartition(":")
+    connection = http.client.HTTPConnection(host.strip("[]"), int(port), timeout=2)
     try:
-        connection.request("GET", "/nginx-status")
-        return bool(connection.getresponse().status)
-    except OSError:
-        return False
+        connection.request("GET", path)
+        return connection.getresponse().status
+    except (OSError, http.client.HTTPException):
+        return 0
     finally:
         connection.close()
 

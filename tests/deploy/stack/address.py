@@ -4,7 +4,7 @@ import http.client
 import ssl
 from dataclasses import dataclass
 
-_PATIENCE_S = 10
+_PATIENCE_S = 30
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,7 +64,7 @@ class Deployed:
         return done
 
     def compose(
-        self, *arguments: str, check: bool = True, **variables: str
+        self, *arguments: str, check: bool = True, variables: Mapping[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
         """Run docker-compose as deploy/stack.sh does."""
         command = [
@@ -74,7 +74,7 @@ class Deployed:
         return subprocess.run(
             [*command, *arguments],
             cwd=ROOT / "deploy",
-            env={**self.environment, "COMPOSE_PROFILES": "proxy", **variables},
+            env={**self.environment, "COMPOSE_PROFILES": "proxy", **(variables or {})},
             capture_output=True,
             text=True,
             check=check,
@@ -144,9 +144,12 @@ def deployed(folder: Path) -> Iterator[Deployed]:
         "NIGHTSHELF_REDIS_TLS": "true",
         "NIGHTSHELF_REDIS_MEMORY": "64mb",
         "NIGHTSHELF_SECRETS": str(secrets),
+        "NIGHTSHELF_ACTIONS": str(folder / "audit.jsonl"),
         "NIGHTSHELF_VERSION": VERSIONS[0],
         "NIGHTSHELF_RATE_PER_S": "100000",
         "NIGHTSHELF_BURST": "100000",
+        # Two cores for thirteen containers and for the clients: a replica may wait longer for its turn.
+        "NIGHTSHELF_READ_TIMEOUT_MS": "3000",
     }
     written = "".join(f"{name}={value}\n" for name, value in settings.items())
     environment = {**daemon.environment(folder), "COMPOSE_PROJECT_NAME": project}
