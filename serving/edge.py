@@ -106,24 +106,18 @@ class Edge:
         key = f"{prefix}{entity % buckets}"
         deadline_s = self.settings.lookup_deadline_ms / 1000
         started = time.perf_counter()
-        found = await self.lookups.hget(key, str(entity))
+        found: bytes | None = await self.lookups.ask("HGET", key, str(entity))
         if found is None:
             # The proof that there is nothing is part of the look-up: batches mostly hold somebody unknown, and with a
             # time of its own it took the 99th percentile to 180 ms while a node was gone.
             async with _in_time(deadline_s - (time.perf_counter() - started)):
-                if not await self._exist(keys.meta(self.settings.namespace, shelf.release), key):
+                described = keys.meta(self.settings.namespace, shelf.release)
+                exist = (self.lookups.ask("EXISTS", name) for name in (described, key))
+                if not all(await asyncio.gather(*exist)):
                     raise LookupFailed
                 # Asked again: what was not there may have been loaded before the two were asked for.
-                found = await self.lookups.hget(key, str(entity))
+                found = await self.lookups.ask("HGET", key, str(entity))
         return found
-
-    async def _exist(self, *names: str) -> bool:
-        """Say whether all these keys exist. Raises LookupFailed when that is not known."""
-
-        async def exists(name: str) -> bool:
-            return bool(await self.lookups.call(name, lambda cluster: cluster.exists(name)))
-
-        return all(await asyncio.gather(*map(exists, names)))
 
     async def user_list(
         self, shelf: Shelf, user_id: int, limit: int

@@ -4,18 +4,18 @@ In: keys and fields. Out: their values. Guarantees that each look-up gets its va
 deadline whatever goes wrong, and that no node's trouble holds up another's. Redirects are the client library's
 business; a client that does not answer any more is replaced by a fresh one, which learns the topology anew.
 
-Each node has one pipeline of HGETs under way at a time, and what comes meanwhile goes with the next one.
+Each node has one pipeline under way at a time, and what comes meanwhile goes with the next one.
 """
 
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 from hiredis import pack_command
-from redis.asyncio.cluster import ClusterNode, RedisCluster
+from redis.asyncio.cluster import ClusterNode
 from redis.crc import key_slot
 from redis.exceptions import AskError, MovedError, ResponseError, TryAgainError
 
@@ -24,7 +24,7 @@ from serving.settings import Settings
 
 _LOG = logging.getLogger(__name__)
 
-_Waiter = asyncio.Future[bytes | None]
+_Waiter = asyncio.Future[Any]
 _REDIRECTS = (MovedError, AskError, TryAgainError)
 
 
@@ -33,8 +33,8 @@ class LookupFailed(Exception):  # it is caught and answered, never shown
 
 
 class _Lookup(NamedTuple):
-    key: str
-    field: str
+    #: Its second word is the key.
+    command: tuple[str, ...]
     waiter: _Waiter
     #: By the loop's clock.
     deadline: float
@@ -56,15 +56,15 @@ class Lookups:
         self._healing = False
         self._closed = False
 
-    def hget(self, key: str, field: str) -> _Waiter:
-        """Return a future of the value of a hash's field; None where there is none.
+    def ask(self, *command: str) -> _Waiter:
+        """Return a future of what Redis answers to a command whose second word is a key, e.g. HGET.
 
         The future raises LookupFailed when no answer came within the deadline.
         """
         waiter: _Waiter = self._loop.create_future()
-        lookup = _Lookup(key, field, waiter, self._loop.time() + self._deadline_s)
+        lookup = _Lookup(command, waiter, self._loop.time() + self._deadline_s)
         try:
-            node = self._cluster.nodes_manager.get_node_from_slot(_slot(key))
+            node = self._cluster.nodes_manager.get_node_from_slot(_slot(command[1]))
         except Exception:  # noqa: BLE001  # no topology yet, a slot without a node: answered alike
             self._fail(lookup)
             return waiter
@@ -76,13 +76,22 @@ class Lookups:
             waiting.append(lookup)
         return waiter
 
-    async def call(self, key: str, ask: Callable[[RedisCluster], Awaitable[Any]]) -> Any:
-        """Return what `ask` gets from the cluster about `key`, within a second. Raises LookupFailed otherwise."""
+    async def read(self, *command: str) -> Any:
+        """Return what the library makes of the answer, within a second. Raises LookupFailed otherwise.
+
+        Asked of the node itself: the cluster's client would answer one dead node by learning the topology anew again
+        and again, and one that is cut off by closing the connections to all.
+        """
         try:
             async with asyncio.timeout(client.PROBE_TIMEOUT_S):
-                return await ask(self._cluster)
+                await self._cluster.initialize()
+                node = self._cluster.nodes_manager.get_node_from_slot(_slot(command[1]))
+                try:
+                    return await node.execute_command(*command)
+                except _REDIRECTS:
+                    return await self._cluster.execute_command(*command)
         except Exception as error:
-            self._heal(key)
+            self._heal(command[1])
             raise LookupFailed from error
 
     async def close(self) -> None:
@@ -135,11 +144,11 @@ class Lookups:
         """Ask again through the client library, which learns the slot's new place by it."""
         try:
             async with asyncio.timeout_at(lookup.deadline):
-                found = await self._cluster.execute_command("HGET", lookup.key, lookup.field)
+                found = await self._cluster.execute_command(*lookup.command)
             if not lookup.waiter.done():
                 lookup.waiter.set_result(found)
         except Exception as error:  # noqa: BLE001  # as in _send
-            _LOG.debug("a redirect of %s failed: %r", lookup.key, error)
+            _LOG.debug("a redirect of %s failed: %r", lookup.command[1], error)
         finally:
             self._fail(lookup)
 
@@ -147,7 +156,7 @@ class Lookups:
         """Answer a look-up that has no answer yet, and see to it that there will be a client that has."""
         if not lookup.waiter.done():
             lookup.waiter.set_exception(LookupFailed())
-            self._heal(lookup.key)
+            self._heal(lookup.command[1])
 
     def _heal(self, key: str) -> None:
         """Replace the client by one that answers for `key`, unless it does or that is under way."""
@@ -185,7 +194,7 @@ async def _pipeline(node: ClusterNode, batch: list[_Lookup], redirected: list[_L
     """
     connection = node.acquire_connection()
     try:
-        packed = b"".join(pack_command(("HGET", lookup.key, lookup.field)) for lookup in batch)  # type: ignore[arg-type]  # said to take one word
+        packed = b"".join(pack_command(lookup.command) for lookup in batch)  # type: ignore[arg-type]  # said to take one word
         await connection.send_packed_command(packed)
         for lookup in batch:
             try:
@@ -193,7 +202,7 @@ async def _pipeline(node: ClusterNode, batch: list[_Lookup], redirected: list[_L
             except _REDIRECTS:
                 redirected.append(lookup)
             except ResponseError as error:
-                _LOG.debug("%s refused %s: %r", node.name, lookup.key, error)
+                _LOG.debug("%s refused %s: %r", node.name, lookup.command[1], error)
             else:
                 if not lookup.waiter.done():
                     lookup.waiter.set_result(found)

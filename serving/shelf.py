@@ -7,8 +7,6 @@ view only when its description and its popularity lists were read, so that an an
 import time
 from dataclasses import dataclass, field
 
-from redis.asyncio.cluster import RedisCluster
-
 from schemas import keys
 from schemas.manifest import ReleaseMeta, parse_meta
 from schemas.pointer import Pointer, parse_pointer
@@ -48,8 +46,8 @@ EMPTY = View(None, None, None, 0.0)
 async def read_shelf(lookups: Lookups, namespace: str, release: str) -> Shelf | None:
     """Return a loaded release, or None when Redis does not hold it. Raises LookupFailed."""
     described, lists = keys.meta(namespace, release), keys.popular(namespace, release)
-    raw = await lookups.call(described, lambda cluster: cluster.get(described))
-    popular = await lookups.call(lists, lambda cluster: cluster.hgetall(lists))
+    raw = await lookups.read("GET", described)
+    popular = await lookups.read("HGETALL", lists)
     if raw is None or not popular:
         return None
     return Shelf(
@@ -65,7 +63,7 @@ async def read_shelf(lookups: Lookups, namespace: str, release: str) -> Shelf | 
 async def read_loaded(lookups: Lookups, namespace: str, release: str) -> Shelf | None:
     """Return a release that the catalog calls verified, or None. Raises LookupFailed."""
     catalog, field = keys.catalog(namespace), keys.release_field(release)
-    raw: bytes | None = await lookups.call(catalog, lambda cluster: cluster.hget(catalog, field))
+    raw: bytes | None = await lookups.read("HGET", catalog, field)
     if raw is None or b'"verified"' not in raw:
         return None
     return await read_shelf(lookups, namespace, release)
@@ -73,12 +71,10 @@ async def read_loaded(lookups: Lookups, namespace: str, release: str) -> Shelf |
 
 async def read_pointer(lookups: Lookups, namespace: str) -> Pointer | None:
     """Return the live pointer, or None when there is none. Raises LookupFailed."""
-    catalog = keys.catalog(namespace)
-
-    async def ask(cluster: RedisCluster) -> list[bytes | str | None]:
-        return list(await cluster.hmget(catalog, list(keys.POINTER_FIELDS)))
-
-    return parse_pointer(await lookups.call(catalog, ask))
+    found: list[bytes | str | None] = await lookups.read(
+        "HMGET", keys.catalog(namespace), *keys.POINTER_FIELDS
+    )
+    return parse_pointer(found)
 
 
 async def read_view(lookups: Lookups, namespace: str, before: View) -> View:

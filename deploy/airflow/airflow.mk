@@ -16,6 +16,10 @@ test-dags: packages .venvs/dev/.complete .venvs/airflow-test/.complete ## the DA
 test-dags-slow: packages-slow .venvs/dev/.complete .venvs/airflow-test/.complete ## a week backfilled twice, Airflow on Postgres
 	.venvs/airflow-test/bin/python -m pytest -m "slow and not bench" tests/dags
 
+.PHONY: chaos-airflow
+chaos-airflow: packages-slow .venvs/dev/.complete .venvs/airflow-test/.complete ## its scheduler killed in each task, its database gone for a minute
+	.venvs/airflow-test/bin/python -m pytest -m slow -s tests/dags/test_faults.py
+
 .PHONY: bench-dags
 bench-dags: packages .venvs/dev/.complete .venvs/airflow-test/.complete ## what Airflow costs: time beside `nightshelf run`, memory
 	.venvs/airflow-test/bin/python -m pytest -m bench -s --timeout 3600 tests/dags

@@ -2,7 +2,8 @@
 
 In: `python -m deploy.airflow.control up|down|status|environment` and the variables of `deploy.airflow.settings`.
 Out: running processes on loopback. Guarantees that `up` returns when the UI answers and all DAGs are visible, that
-a second `up` changes nothing, and that `down` ends exactly what `up` started, each process by SIGTERM to its own pid.
+a second `up` changes nothing, and that `down` ends exactly what `up` started, each process by SIGTERM to its own pid,
+and what a killed scheduler left.
 No triggerer runs: an approval waits in the database and a late release is reported by the executor.
 """
 
@@ -20,6 +21,7 @@ from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 
+from deploy.airflow import leftovers
 from deploy.airflow.settings import (
     HOST,
     ROOT,
@@ -43,8 +45,11 @@ def programs(settings: AirflowSettings) -> list[Program]:
     airflow = str(settings.airflow_environment / "bin" / "airflow")
     commands = {
         "api-server": [airflow, "api-server", "--host", HOST, "--port", str(settings.airflow_port)],
-        # Without this flag it serves logs on 0.0.0.0; the api-server reads them from disk here.
-        "scheduler": [airflow, "scheduler", "--skip-serve-logs"],
+        # Without the flag it serves logs on 0.0.0.0; the api-server reads them from disk here.
+        "scheduler": [
+            *(sys.executable, leftovers.__file__),
+            *(airflow, "scheduler", "--skip-serve-logs"),
+        ],
         "dag-processor": [airflow, "dag-processor"],
     }
     # `up` brings the database up to date; the api-server is started beside that.
@@ -83,8 +88,11 @@ def up(settings: AirflowSettings) -> None:
 
 
 def down(settings: AirflowSettings) -> None:
-    """Stop everything; nothing happens where it does not run."""
-    supervision.stop(settings.socket, _STOP_DEADLINE_S)
+    """Stop everything, workers of a killed scheduler included; nothing happens where it does not run."""
+    if supervision.answers(settings.socket):
+        session = os.getsid(supervision.pid(settings.socket))
+        supervision.stop(settings.socket, _STOP_DEADLINE_S)
+        leftovers.end(leftovers.workers(session, idle=False))
 
 
 def token(settings: AirflowSettings) -> str:

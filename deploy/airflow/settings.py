@@ -20,6 +20,8 @@ from schemas.environment import read
 
 ROOT = Path(__file__).resolve().parents[2]
 HOST = "127.0.0.1"
+#: For Postgres: what was killed in the middle of a transaction keeps its locks for this long at most.
+_GIVES_UP = "-c idle_in_transaction_session_timeout=60s"
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,7 @@ def process_environment(
         "AIRFLOW__CORE__FERNET_KEY": _fernet_key(secret),
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(settings.passwords.resolve()),
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database,
+        "PGOPTIONS": f"{environ.get('PGOPTIONS', '')} {_GIVES_UP}".strip(),
         "AIRFLOW__API__HOST": HOST,
         "AIRFLOW__API__PORT": str(settings.airflow_port),
         "AIRFLOW__API__BASE_URL": settings.url,

@@ -97,12 +97,12 @@ def stop(socket: Path, deadline_s: float = _STOP_DEADLINE_S) -> None:
     """
     if not answers(socket):
         return
-    pid = int(_connection(socket).supervisor.getPID())
+    running = pid(socket)
     _connection(socket).supervisor.shutdown()
     deadline = time.monotonic() + deadline_s
-    while Path(f"/proc/{pid}").exists():
+    while Path(f"/proc/{running}").exists():
         if time.monotonic() > deadline:
-            raise SupervisionProblem(f"the process manager (pid {pid}) does not stop")
+            raise SupervisionProblem(f"the process manager (pid {running}) does not stop")
         time.sleep(0.05)
 
 
@@ -113,6 +113,11 @@ def answers(socket: Path) -> bool:
     except (OSError, xmlrpc.client.Error):
         return False
     return True
+
+
+def pid(socket: Path) -> int:
+    """Return the process id of the supervisor that answers at this socket."""
+    return int(_connection(socket).supervisor.getPID())
 
 
 def states(socket: Path) -> dict[str, str]:

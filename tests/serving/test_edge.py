@@ -121,17 +121,17 @@ def test_a_list_that_is_loaded_between_two_questions_is_found(
 
     async def main() -> bytes | None:
         async with knowing_edge(settings, 10_000) as edge:
-            shelf, asked = edge.shelf(), edge.lookups.hget
+            shelf, asked = edge.shelf(), edge.lookups.ask
             with connected(settings) as cluster:
                 held: dict[Any, Any] = cluster.hgetall(key)
                 cluster.delete(key)
 
-                def restored_meanwhile(key: str, field: str) -> asyncio.Future[bytes | None]:
-                    found = asked(key, field)
+                def restored_meanwhile(*command: str) -> asyncio.Future[Any]:
+                    found = asked(*command)
                     found.add_done_callback(lambda _: cluster.hset(key, mapping=held))
                     return found
 
-                edge.lookups.hget = restored_meanwhile  # type: ignore[method-assign]
+                edge.lookups.ask = restored_meanwhile  # type: ignore[method-assign]
                 return await edge.value(shelf, shelf.users_prefix, shelf.meta.user_buckets, 7)
 
     assert asyncio.run(main()) is not None

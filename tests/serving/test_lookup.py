@@ -71,7 +71,7 @@ def _looking_up(nodes: tuple[Node, ...], work: Work, deadline_ms: int = DEADLINE
 
 async def _ask(lookups: Lookups, keys: list[str] = KEYS) -> dict[str, bytes | BaseException | None]:
     """Look every key up at once; every waiter must be answered."""
-    waiters = [lookups.hget(key, "7") for key in keys]
+    waiters = [lookups.ask("HGET", key, "7") for key in keys]
     found = await asyncio.wait_for(asyncio.gather(*waiters, return_exceptions=True), PATIENCE_S)
     assert all(answer is None or isinstance(answer, bytes | LookupFailed) for answer in found), (
         found
@@ -115,10 +115,10 @@ def test_what_comes_together_goes_together(nodes: tuple[Node, ...]) -> None:
     """Look-ups of one turn are one pipeline a node, each with its own answer; a missing field is None."""
 
     async def work(lookups: Lookups, pipelines: list[float]) -> None:
-        first = await asyncio.gather(*(lookups.hget(key, "7") for key in KEYS * 20))
+        first = await asyncio.gather(*(lookups.ask("HGET", key, "7") for key in KEYS * 20))
         assert first == [key.encode() for key in KEYS * 20]
         assert len(pipelines) == 3
-        assert await lookups.hget(KEYS[0], "nobody") is None
+        assert await lookups.ask("HGET", KEYS[0], "nobody") is None
 
     _looking_up(nodes, work, UNHURRIED_MS)
 
@@ -133,7 +133,7 @@ def test_what_comes_while_a_pipeline_is_under_way_goes_with_the_next(
         with frozen(nodes[0]):
             key = _of_node(lookups, nodes[0].port).pop()
             for _ in range(10):
-                waiters.append(lookups.hget(key, "7"))
+                waiters.append(lookups.ask("HGET", key, "7"))
                 await asyncio.sleep(0)
                 await asyncio.sleep(0)
         assert await asyncio.gather(*waiters) == [key.encode()] * 10
@@ -164,10 +164,10 @@ def test_a_look_up_behind_a_hanging_pipeline_waits_one_deadline(nodes: tuple[Nod
         key = _of_node(lookups, nodes[0].port).pop()
         loop = asyncio.get_running_loop()
         with frozen(nodes[0]):
-            first = lookups.hget(key, "7")
+            first = lookups.ask("HGET", key, "7")
             await asyncio.sleep(DEADLINE_MS / 1000 * 0.9)
             asked = loop.time()
-            second = lookups.hget(key, "7")
+            second = lookups.ask("HGET", key, "7")
             waiting = lookups._waiting[id(lookups._cluster.get_node_from_key(key))]
             assert [found.deadline for found in waiting] == [
                 pytest.approx(asked + DEADLINE_MS / 1000, abs=0.05)
@@ -185,7 +185,7 @@ def test_a_busy_process_keeps_its_client(nodes: tuple[Node, ...]) -> None:
     async def work(lookups: Lookups, _pipelines: list[float]) -> None:
         client = lookups._cluster
         for _ in range(3):
-            waiters = [lookups.hget(key, "7") for key in KEYS]
+            waiters = [lookups.ask("HGET", key, "7") for key in KEYS]
             time.sleep(4 * DEADLINE_MS / 1000)  # noqa: ASYNC251  # this is the point
             found = await asyncio.gather(*waiters, return_exceptions=True)
             assert all(isinstance(answer, LookupFailed) for answer in found)
