@@ -119,7 +119,7 @@ lock: $(UV) lock-dags ## resolve pyproject.toml into deploy/requirements/*.txt (
 	$(COMPILE) --extra jobs --extra serving --extra tracing --group local --group test -o deploy/requirements/dev.txt
 
 # What is in the images: the locks of deploy/Dockerfile.
-AUDITED = serving serving-tracing jobs jobs-tracing dags proxy
+AUDITED = serving serving-tracing jobs jobs-tracing dags dags-kubernetes proxy
 
 .PHONY: audit
 audit: .venvs/audit/.complete ## list what the images hold (CycloneDX, below .run/sbom) and ask what is known against it

@@ -27,6 +27,7 @@ bench-dags: packages .venvs/dev/.complete .venvs/airflow-test/.complete ## what 
 .PHONY: lock-dags
 lock-dags: $(UV)
 	$(COMPILE) --extra dags -o deploy/requirements/dags.txt
+	$(COMPILE) --extra dags --extra kubernetes -o deploy/requirements/dags-kubernetes.txt
 	$(COMPILE) --extra dags --group airflow-test -o deploy/requirements/dags-test.txt
 
 .venvs/airflow/.complete: deploy/requirements/dags.txt | $(UV)

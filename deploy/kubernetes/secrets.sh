@@ -20,8 +20,19 @@ secret() { # secret NAME FILE...
     local -a from=()
     shift
     for file in "$@"; do from+=("--from-file=$file=$folder/$file"); done
-    kubectl create secret generic "$name" --namespace "$namespace" "${from[@]}" --dry-run=client --output yaml
+    made "$name" "${from[@]}"
+}
+made() { # made NAME OPTION...
+    local name=$1
+    shift
+    kubectl create secret generic "$name" --namespace "$namespace" "$@" --dry-run=client --output yaml
     echo ---
+}
+first() { head -n 1 "$folder/$1" | tr -d '\n'; }
+# What deploy/airflow/settings.py derives from the one secret of Airflow.
+derived() {
+    python3 -c 'import hmac, sys; sys.stdout.buffer.write(hmac.digest(open(sys.argv[1]).readline().strip().encode(), sys.argv[2].encode(), "sha256"))' \
+        "$folder/airflow_secret" "$1"
 }
 
 # Of a password the first line is used; those below are valid beside it, in Redis alone.
@@ -32,6 +43,18 @@ secret api-keys api_keys
 # For a Redis inside; a managed one has users of its own.
 if [ -s "$folder/redis_certificate" ]; then
     secret redis-nodes redis_{edge,loader,monitor,replica,admin}_password redis_{ca,certificate,key}
+fi
+# For Airflow's chart, where its database is named.
+if [ -n "${NIGHTSHELF_POSTGRES_HOST:-}" ]; then
+    made airflow-fernet "--from-file=fernet-key="<(derived fernet | base64 --wrap 0 | tr '+/' '-_')
+    made airflow-api "--from-file=api-secret-key="<(derived session | od -An -v -tx1 | tr -d ' \n')
+    made airflow-jwt "--from-file=jwt-secret="<(derived jwt | od -An -v -tx1 | tr -d ' \n')
+    made airflow-metadata "--from-file=connection="<(
+        printf 'postgresql+psycopg2://airflow:%s@%s/airflow' "$(first postgres_password)" "$NIGHTSHELF_POSTGRES_HOST"
+    )
+    made airflow-passwords "--from-file=passwords.json="<(printf '{"admin": "%s"}' "$(first airflow_password)")
+else
+    echo "no Secrets for Airflow: NIGHTSHELF_POSTGRES_HOST is not set" >&2
 fi
 kubectl create secret tls edge-tls --namespace "$namespace" --cert "$folder/edge_certificate" --key "$folder/edge_key" \
     --dry-run=client --output yaml

@@ -56,6 +56,7 @@ def secrets(secrets_folder: Path) -> dict[str, dict[str, str]]:
         env={
             **os.environ,
             "NIGHTSHELF_SECRETS": str(secrets_folder),
+            "NIGHTSHELF_POSTGRES_HOST": "postgres.test",
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         },
         capture_output=True,
