@@ -16,6 +16,7 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
 from deploy import audit
+from deploy.audit import Findings
 
 ROOT = Path(__file__).resolve().parents[2]
 #: What OSV answers for a version that has a hole, cut to the fields that are read.
@@ -71,14 +72,14 @@ def test_every_image_has_its_list(tmp_path: Path) -> None:
     assert valid.validate_str((tmp_path / "proxy.json").read_text()) is None
 
 
-def test_a_known_hole_is_named(tmp_path: Path) -> None:
-    """Asked for a hole, the command names package, version, hole and the version that mends it, and exits with 1."""
+def test_a_known_hole_is_named() -> None:
+    """Asked for a hole, the real tool is told by the service; package, version, hole and what mends it are named."""
     with _service() as (url, asked):
-        ended = _audit(str(tmp_path), "proxy", "--service", "osv", "--osv-url", url)
-    assert ended.returncode == 1
+        found = audit.ask("proxy", ["--vulnerability-service", "osv", "--osv-url", url])
     assert {question["package"]["name"] for question in asked} == {"jinja2", "markupsafe"}
-    assert "proxy: 2 packages asked for, 1 known holes" in ended.stdout
-    assert re.search(r"jinja2 [0-9.]+: PYSEC-2099-1, mended in 99\.1", ended.stdout)
+    assert (found.asked, found.unknown) == (2, ())
+    [hole] = found.holes
+    assert re.fullmatch(r"jinja2 [0-9.]+: PYSEC-2099-1, mended in 99\.1", hole)
 
 
 def test_no_service_is_no_good_news(tmp_path: Path) -> None:
@@ -93,21 +94,36 @@ def test_no_service_is_no_good_news(tmp_path: Path) -> None:
     assert (tmp_path / "proxy.json").exists()
 
 
-def test_a_skipped_package_is_unknown(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A mirror without the list of holes answers 404, which pip-audit takes for clean: here it is an error."""
+def test_a_skipped_package_is_unknown() -> None:
+    """A mirror without the list of holes answers 404, which pip-audit takes for clean: here it is unknown."""
     # What pip-audit 2.10 wrote where a mirror answered 404.
     reason = "Dependency not found on PyPI and could not be audited: jinja2 (3.1.6)"
     report = {"dependencies": [{"name": "jinja2", "skip_reason": reason}], "fixes": []}
-    found = audit.findings(report)
-    assert (found.asked, found.holes, found.unknown) == (0, (), ("jinja2",))
-    monkeypatch.setattr(audit, "list_packages", lambda *_: tmp_path)
+    assert audit.findings(report) == Findings(0, (), ("jinja2",))
+
+
+@pytest.mark.parametrize(
+    ("found", "ends"),
+    [
+        (Findings(2, (), ()), (0, "proxy: 2 packages asked for, 0 known holes")),
+        (Findings(2, ("jinja2: X, mended in 3.2",), ()), (1, "  jinja2: X, mended in 3.2")),
+        (Findings(1, ("a hole",), ("jinja2",)), (2, "does not answer for 1 packages: jinja2")),
+    ],
+)
+def test_the_exit_code_says_what_is_known(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    found: Findings,
+    ends: tuple[int, str],
+) -> None:
+    """0 only where all were asked for and nothing is known; 1 for holes; 2 where something is unknown, holes or not."""
+    monkeypatch.setattr(audit, "list_packages", lambda *_: "a list")
     monkeypatch.setattr(audit, "ask", lambda *_: found)
     with pytest.raises(SystemExit) as end:
-        audit.main([str(tmp_path), "proxy"])
-    assert end.value.code == 2
-    assert "the service does not answer for 1 packages: jinja2" in capsys.readouterr().err
+        audit.main([".", "proxy"])
+    assert end.value.code == ends[0]
+    told = capsys.readouterr()
+    assert ends[1] in told.out + told.err
 
 
 def test_an_unknown_lock_is_refused(tmp_path: Path) -> None:

@@ -1,8 +1,11 @@
 """What the pods are told in Kubernetes is what the code reads, and works: nothing is checked by name alone."""
 
+import http.client
 import os
 import re
+import ssl
 import subprocess
+import sys
 import time
 from dataclasses import fields
 from pathlib import Path
@@ -97,6 +100,47 @@ def test_nginx_takes_its_settings(
     assert settings.tls
     configuration.write(tmp_path, settings)
     subprocess.run(configuration.command(tmp_path, "-q", "-t"), check=True)
+
+
+def test_nginx_s_probe_asks_nginx_alone(
+    rendered: dict[str, Rendered], secrets_folder: Path, tmp_path: Path
+) -> None:
+    """With the pod's variables and no replica that answers, the probes' path gets 200 over TLS: NGINX's own page."""
+    container = _container(rendered["small"], "nginx")
+    plain, secure, closed = free_ports(3)
+    environment = {
+        **os.environ,
+        **_real(rendered["small"].environment(container), secrets_folder),
+        "NIGHTSHELF_NGINX_REPLICAS": f"127.0.0.1:{closed}",
+        "NIGHTSHELF_NGINX_LISTEN": f"127.0.0.1:{plain}",
+        "NIGHTSHELF_NGINX_TLS_LISTEN": f"127.0.0.1:{secure}",
+    }
+    probes = [container[f"{name}Probe"]["httpGet"] for name in ("startup", "liveness", "readiness")]
+    assert {(probe["path"], probe["scheme"]) for probe in probes} == {("/", "HTTPS")}
+    # A kubelet does not look at the certificate.
+    unchecked = ssl.create_default_context()
+    unchecked.check_hostname, unchecked.verify_mode = False, ssl.CERT_NONE
+    # As the image's CMD has it.
+    command = [sys.executable, "-m", "deploy.nginx.follow", str(tmp_path)]
+    with subprocess.Popen(command, cwd=ROOT, env=environment) as follower:
+        try:
+            deadline = time.monotonic() + 60
+            while True:
+                connection = http.client.HTTPSConnection(
+                    "127.0.0.1", secure, timeout=10, context=unchecked
+                )
+                try:
+                    connection.request("GET", "/")
+                    assert connection.getresponse().status == 200
+                    break
+                except OSError:
+                    assert follower.poll() is None
+                    assert time.monotonic() < deadline
+                    time.sleep(0.1)
+                finally:
+                    connection.close()
+        finally:
+            follower.terminate()
 
 
 def test_a_node_of_redis_starts(
