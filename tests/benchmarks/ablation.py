@@ -28,6 +28,9 @@ from tests.benchmarks.tuning import JUDGEMENT, SETTINGS, prepared, source
 FULL = "as shipped"
 #: Five times as many slices as are tuned on, up to 70 % of the rows: intervals half as wide.
 DENSE = tuple(percent / 100 for percent in range(45, 70))
+#: What the search that found the shipped settings found, too, and what was dropped.
+AGE = {"confidence_half_life_share": 0.341}
+LOW = {"low_weight": 0.0853}
 PLAIN = {
     "confidence_half_life_share": np.inf,
     "neutral_weight": 0.0,
@@ -46,10 +49,11 @@ def changes(wishes: pl.DataFrame) -> dict[str, Callable[[History], Ranked]]:
     plain = replace(SETTINGS, **PLAIN)  # type: ignore[arg-type]
     found: dict[str, Callable[[History], Ranked]] = {
         FULL: _changed(),
-        "without age of a rating": _changed(confidence_half_life_share=np.inf),
-        "without ratings of 1 to 3": _changed(neutral_weight=0.0, low_weight=0.0),
-        "ratings of 1 to 3 as good as 4 and 5": _changed(neutral_weight=1.0, low_weight=1.0),
-        "without ratings of 1 and 2": _changed(low_weight=0.0),
+        "with age of a rating": _changed(**AGE),
+        "with ratings of 1 and 2": _changed(**LOW),
+        "with both": _changed(**AGE, **LOW),
+        "without ratings of 3": _changed(neutral_weight=0.0),
+        "ratings of 3 as good as 4 and 5": _changed(neutral_weight=1.0),
         "readers' vectors of the fit": lambda past: variants.vectors_of_the_fit(past, SETTINGS),
         "readers' vectors, last books like the others": _changed(profile_half_life_books=np.inf),
         "without recent popularity": _changed(popularity_exponent=0.0),
