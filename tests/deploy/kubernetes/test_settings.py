@@ -168,6 +168,7 @@ def test_a_node_of_redis_starts(
     command = [
         *container["command"],
         *(part.replace("/opt/redis", str(files)) for part in container["args"]),
+        *("node", "--bind", "127.0.0.1"),
     ]
     [healthy] = container["livenessProbe"]["exec"]["command"]
     probe = {**environment, "PATH": f"{_redis_cli_at(port, tmp_path)}:{os.environ['PATH']}"}
