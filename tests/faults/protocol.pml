@@ -4,8 +4,6 @@
  * Kept: every write to Redis and to the journal is a step of its own, in the order of the code; a script of the catalog
  * is one step. Between any two steps a publisher may die, its lease may run out (it is frozen), Redis may be wiped,
  * the other publisher or an edge replica may act. A call may arrive twice, and that of a dead publisher late or never.
- * Searches with a wipe and two commands each still find a way to stand still: a rollback that is held up while Redis
- * is wiped and another command carries its quarantine over, and is then refused, leaves live lists barred.
  * Left out: canaries, several shards, quarantine by verdict, more than two keys a release, --force.
  * Time: the grace of a retire is longer than an edge replica follows a pointer that it does not read again.
  *
@@ -138,10 +136,11 @@ inline lend(r) {
 }
 
 /* ---- the journal's sum (jobs/release/history.py) --------------------------------------------------------------- */
-byte past_live, past_previous, past_generation, past_settled; bool past_open; bool past_barred[RELEASES + 1];
+byte past_live, past_previous, past_generation, past_settled; bool past_open; bool past_barred[RELEASES + 1], past_kept[RELEASES + 1];
 inline fold() {
     past_live = 0; past_previous = 0; past_generation = 0; past_settled = 0; past_open = false;
     past_barred[1] = false; past_barred[2] = false; past_barred[3] = false;
+    past_kept[1] = false; past_kept[2] = false; past_kept[3] = false;
     for (fold_n : 1 .. intents) {
         past_generation = (makes[fold_n] > past_generation -> makes[fold_n] : past_generation);
         past_open = past_open || result[fold_n] == OPEN;
@@ -155,6 +154,7 @@ inline fold() {
             past_previous = (kind[fold_n] == ACTIVATE -> past_live : before[fold_n]);
             past_live = target[fold_n];
             if :: bars[fold_n] != 0 -> past_barred[bars[fold_n]] = true :: else fi;
+            if :: bars[fold_n] != 0 && result[fold_n] != OPEN -> past_kept[bars[fold_n]] = true :: else fi;
             if
             :: result[fold_n] != OPEN ->
                 past_settled = (makes[fold_n] > past_settled -> makes[fold_n] : past_settled)
@@ -168,27 +168,27 @@ inline fold() {
 byte fold_n;
 
 inline append(what, to, prev, bar) {
-    fold();
     intents++;
     kind[intents] = what; target[intents] = to; before[intents] = prev; bars[intents] = bar;
     expects[intents] = expected;
-    makes[intents] = (expected > past_generation -> expected : past_generation) + 1;
+    makes[intents] = (expected > was_greatest -> expected : was_greatest) + 1;
     result[intents] = OPEN; told[intents] = UNTOLD;
-    forget_past();
     seq = intents; sent[me] = seq
 }
 
-/* what the journal bars is barred in Redis too, but for lists that are served */
+/* what the journal bars is barred in Redis too, but for lists that are served, and not what an open intent bars: it may
+   yet be refused, and then the lists that it would have left are live */
 inline bar_again() {
-    quarantined[1] = quarantined[1] || (past_barred[1] && live != 1);
-    quarantined[2] = quarantined[2] || (past_barred[2] && live != 2);
-    quarantined[3] = quarantined[3] || (past_barred[3] && live != 3)
+    quarantined[1] = quarantined[1] || (past_kept[1] && live != 1);
+    quarantined[2] = quarantined[2] || (past_kept[2] && live != 2);
+    quarantined[3] = quarantined[3] || (past_kept[3] && live != 3)
 }
 
 /* what is only in a publisher's head must not tell states apart */
 inline forget_past() {
     past_live = 0; past_previous = 0; past_generation = 0; past_settled = 0; past_open = false;
-    past_barred[1] = false; past_barred[2] = false; past_barred[3] = false
+    past_barred[1] = false; past_barred[2] = false; past_barred[3] = false;
+    past_kept[1] = false; past_kept[2] = false; past_kept[3] = false
 }
 
 inline outcome(n, what) { if :: result[n] == OPEN -> result[n] = what :: else fi }
@@ -224,7 +224,7 @@ inline settle() {
 #endif
         expected = generation;
         lost = past_open || generation < past_settled || (live == 0 && past_live != 0);
-        was_live = past_live;
+        was_live = past_live; was_greatest = past_generation; was_intents = intents;
         forget_past()
     }
 }
@@ -311,9 +311,10 @@ inline restoring() {
     if
     :: lost && was_live != 0 ->
         place(was_live);
+        /* what was open when it began; a later intent may yet be carried out */
         atomic { n = 1; to_next_open() };
         do
-        :: n <= intents -> d_step { outcome(n, ASSUMED); n++; to_next_open(); answer = 0 }
+        :: n <= was_intents -> d_step { outcome(n, ASSUMED); n++; to_next_open(); answer = 0 }
         :: else -> break
         od;
         atomic { n = 0 };
@@ -323,10 +324,10 @@ inline restoring() {
     fi
 }
 
-#define FORGET_ALL token = 0; other = 0; dead = 0; n = 0; answer = 0; seq = 0; expected = 0; lost = false; was_live = 0; r = 0
+#define FORGET_ALL token = 0; other = 0; dead = 0; n = 0; answer = 0; seq = 0; expected = 0; lost = false; was_live = 0; was_greatest = 0; was_intents = 0; r = 0
 
 proctype publisher(byte me) {
-    byte token, other, dead, n, answer, seq, expected, r, commands, was_live; bool lost;
+    byte token, other, dead, n, answer, seq, expected, r, commands, was_live, was_greatest, was_intents; bool lost;
 again:
     {
         do
@@ -418,7 +419,7 @@ proctype misfortune() {
 
 /* whatever was interrupted, one publisher alone can go on: restore if need be, publish and activate */
 proctype last_publisher(byte me) {
-    byte token, other, dead, n, answer, seq, expected, r, was_live; bool lost;
+    byte token, other, dead, n, answer, seq, expected, r, was_live, was_greatest, was_intents; bool lost;
     last_turn;
     settle();
     if :: lost -> restoring(); settle() :: else fi;

@@ -46,7 +46,6 @@ def _holds(plan: Plan, folder: Path) -> None:
         assert not missing
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_no_answer_is_wrong_and_none_is_missing(tmp_path: Path) -> None:
     """Eight faults, each once, under load while releases are published: every answer is right, and there is one."""
