@@ -60,7 +60,7 @@ def changes(wishes: pl.DataFrame) -> dict[str, Callable[[History], Ranked]]:
         "only readers' vectors": _changed(**PLAIN),
         "none of it": lambda past: variants.vectors_of_the_fit(past, plain),
     }
-    for exponent in (0.04, 0.15, 0.3, 0.6):
+    for exponent in (0.04, 0.0768, 0.3, 0.6):
         found[f"popularity exponent {exponent}"] = _changed(popularity_exponent=exponent)
     for factors in (16, 32, 128, 256):
         found[f"{factors} factors"] = _changed(factors=factors)
