@@ -1,9 +1,8 @@
 """Says that a day's release is late.
 
-In: the context of a missed deadline; NIGHTSHELF_DEADLINE_EXECUTOR, where Airflow's first executor cannot run this:
-KubernetesExecutor runs no callbacks, and the scheduler would end with an error at the first late day. Out: a line in
-the callback's log and, if `NIGHTSHELF_ALERTMANAGER` names one (`http://127.0.0.1:9093`), an alert `ReleaseLate` in
-Alertmanager. Guarantees that the alert names DAG, run and partition, and has what the messages of monitoring/ show.
+In: the context of a missed deadline. Out: a line in the callback's log and, if `NIGHTSHELF_ALERTMANAGER` names one
+(`http://127.0.0.1:9093`), an alert `ReleaseLate` in Alertmanager. Guarantees that the alert names DAG, run and
+partition, and has what the messages of monitoring/ show.
 """
 
 import json
@@ -64,6 +63,6 @@ def deadline(name: str, interval: Any) -> DeadlineAlert:
         name=name,
         reference=DeadlineReference.DAGRUN_QUEUED_AT,
         interval=interval,
-        # Run by an executor: no triggerer process is needed.
-        callback=SyncCallback(report_late, executor=os.environ.get("NIGHTSHELF_DEADLINE_EXECUTOR")),
+        # Run by the executor: no triggerer process is needed.
+        callback=SyncCallback(report_late),
     )

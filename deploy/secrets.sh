@@ -6,7 +6,7 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 folder=${NIGHTSHELF_SECRETS:-secrets}
-names=(redis_{edge,loader,monitor,replica,admin}_password postgres_password airflow_secret airflow_password)
+names=(redis_{edge,loader,monitor,replica,admin}_password postgres_password airflow_secret airflow_password grafana_password)
 least=24
 
 random() { head -c 32 /dev/urandom | base64 | tr '+/' '-_' | tr -d '=\n'; }

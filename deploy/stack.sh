@@ -7,6 +7,9 @@
 #   roll VERSION       exchange the replicas of the edge for those of another version, none before its successor answers
 #   jobs COMMAND...    run one nightshelf command beside the artifacts
 #   users              tell the running Redis nodes what the password files say now
+#   keys COMMAND...    API keys: list, add CALLER, revoke CALLER HASH; a key that is added is printed once
+#   certificate C K    take up the certificate of file C with the key of file K; what a renewal hook calls
+#   audit-log          who did what, as JSON lines: verbs of this script, releases, Airflow, API keys, refusals of Redis
 #   backup FOLDER      Airflow's database and the artifacts, into FOLDER
 #   restore FOLDER     both from FOLDER, then Redis from the artifacts; what was there is replaced
 #   down               stop; volumes stay
@@ -27,6 +30,12 @@ edges=${NIGHTSHELF_EDGES:-2}
 
 if command -v docker-compose >/dev/null; then compose=(docker-compose); else compose=(docker compose); fi
 compose+=(--project-name "$project" --file compose.yaml)
+has() { [[ ,$COMPOSE_PROFILES, == *,$1,* ]]; }
+if has logging; then compose+=(--file compose.logging.yaml); fi
+if has monitoring; then export NIGHTSHELF_AIRFLOW_STATSD_HOST=statsd; fi
+if has tracing; then export NIGHTSHELF_TRACES=${NIGHTSHELF_TRACES:-http://jaeger:4318/v1/traces}; fi
+front=nginx
+if has waf; then front=waf; fi
 if [ -f "$settings" ]; then compose+=(--env-file "$settings"); fi
 
 edge_ids() { docker ps --quiet --no-trunc --filter "label=com.docker.compose.project=$project" --filter label=com.docker.compose.service=edge; }
@@ -49,9 +58,12 @@ wait_for() { # wait_for SECONDS WHAT COMMAND...
 }
 
 build() {
-    local target
-    for target in serving jobs airflow proxy; do
-        docker build --quiet --file Dockerfile --target "$target" --build-arg "VERSION=$NIGHTSHELF_VERSION" \
+    local target locks=()
+    if has tracing; then locks=(--build-arg SERVING_LOCK=serving-tracing --build-arg JOBS_LOCK=jobs-tracing); fi
+    for target in serving jobs airflow proxy waf monitoring; do
+        # These two are built where they run; `keys` runs in proxy wherever.
+        if [[ $target == @(waf|monitoring) ]] && ! has "$target"; then continue; fi
+        docker build "${locks[@]}" --quiet --file Dockerfile --target "$target" --build-arg "VERSION=$NIGHTSHELF_VERSION" \
             --build-arg "REVISION=$(git rev-parse HEAD 2>/dev/null || echo unknown)" \
             ${PYTHON_IMAGE:+--build-arg "PYTHON_IMAGE=$PYTHON_IMAGE"} --tag "nightshelf/$target:$NIGHTSHELF_VERSION" ..
     done
@@ -61,6 +73,11 @@ up() {
     if [ -z "${NIGHTSHELF_PUBLIC_URL:-}" ]; then
         echo "error: NIGHTSHELF_PUBLIC_URL is not set" >&2
         echo "  do: cp deploy/.env.example deploy/.env, and name the address that people use" >&2
+        exit 1
+    fi
+    if has proxy && has waf; then
+        echo "error: COMPOSE_PROFILES names proxy and waf: both are the way in" >&2
+        echo "  do: leave one of them out" >&2
         exit 1
     fi
     NIGHTSHELF_SECRETS=$secrets ./secrets.sh check
@@ -73,7 +90,7 @@ up() {
     if [ "$(edge_ids | wc -l)" -gt "$edges" ]; then scale "$edges"; fi
     "${compose[@]}" up --detach --scale "edge=$edges"
     wait_for 180 "Airflow's pages" answers airflow-api
-    if [[ ,$COMPOSE_PROFILES, == *,proxy,* ]]; then wait_for 60 NGINX answers nginx; fi
+    if has proxy || has waf; then wait_for 60 NGINX answers $front; fi
 }
 
 answers() {
@@ -83,7 +100,7 @@ answers() {
 }
 
 address() { docker inspect --format "{{(index .NetworkSettings.Networks \"${project}_edge\").IPAddress}}:8081" "$1"; }
-front_id() { if [[ ,$COMPOSE_PROFILES, == *,proxy,* ]]; then "${compose[@]}" ps --quiet nginx; fi; }
+front_id() { if has proxy || has waf; then "${compose[@]}" ps --quiet "$front"; fi; }
 sends_to() { docker exec "$1" grep -qxF "$2" /run/nginx/replicas; }
 sends_to_none_of() { ! docker exec "$1" grep -qxF "$2" /run/nginx/replicas; }
 
@@ -151,6 +168,68 @@ users() {
     done
 }
 
+# What is mounted into running containers is the file itself: it is written in place, never replaced.
+put() { cat "$1" >"$secrets/$2"; }
+
+keys() {
+    local work
+    work=$(mktemp -d)
+    cp "$secrets/api_keys" "$work/api_keys"
+    docker run --rm --user "$(id -u):$(id -g)" --read-only --cap-drop ALL --network none --volume "$work:/keys" --tmpfs /tmp \
+        --env NIGHTSHELF_NGINX_API_KEYS_FILE=/keys/api_keys \
+        "${PROXY_IMAGE:-nightshelf/proxy}:$NIGHTSHELF_VERSION" python -m deploy.nginx.keys "$@"
+    if ! cmp --quiet "$work/api_keys" "$secrets/api_keys"; then put "$work/api_keys" api_keys; fi
+    rm -rf "$work"
+}
+
+certificate() {
+    if [ "$(openssl x509 -in "$1" -noout -pubkey)" != "$(openssl pkey -in "$2" -pubout)" ]; then
+        echo "error: the key in $2 is not that of the certificate in $1; nothing was changed" >&2
+        exit 1
+    fi
+    put "$1" edge_certificate
+    put "$2" edge_key
+}
+
+audit_log() {
+    if [ -e "$actions" ]; then cat "$actions"; fi
+    # shellcheck disable=SC2016  # for the shell in the container
+    shell_jobs 'cd /artifacts/journal 2>/dev/null || exit 0
+        for entry in *.json; do printf "{\"kind\":\"release\",\"entry\":%s}\n" "$(tr -d "\n" <"$entry")"; done'
+    "${compose[@]}" exec -T postgres psql --username airflow --dbname airflow --tuples-only --no-align --command \
+        "select json_build_object('kind', 'airflow', 'time', dttm, 'who', owner, 'event', event, 'dag', dag_id, 'run', run_id, 'extra', extra)
+         from log where owner is not null and event not like 'cli_%' order by dttm"
+    # As far as Docker keeps it: "api_key" is the caller's name, "!" a key that nobody knows.
+    if has proxy || has waf; then
+        "${compose[@]}" logs --no-color --no-log-prefix "$front" 2>/dev/null | sed -n '/"api_key":""/d; s/^{"time":.*"api_key":/{"kind":"api_key",&/; s/,{"time"/,"time"/; /^{"kind"/p'
+    fi
+    local node
+    for node in redis-{1..6}; do
+        printf '{"kind":"redis_refused","node":"%s","entries":%s}\n' "$node" "$(redis_admin "$node" --json acl log)"
+    done
+}
+
+# redis-cli in a node's container as the administrator; the password is on no command line.
+redis_admin() {
+    local node=$1 tls=
+    shift
+    [ "${NIGHTSHELF_REDIS_TLS:-false}" = true ] && tls="--tls --cacert /run/secrets/redis_ca"
+    # shellcheck disable=SC2016  # for the shell in the container
+    "${compose[@]}" exec -T "$node" sh -euc \
+        'REDISCLI_AUTH=$(head -n 1 /run/secrets/redis_admin_password) exec redis-cli --user admin --no-auth-warning '"-h $node $tls"' "$@"' redis-cli "$@"
+}
+
+# One line a verb that changes something: when, who, what, how it ended.
+actions=${NIGHTSHELF_ACTIONS:-audit.jsonl}
+text() { local all="$*"; all=${all//\\/\\\\}; all=${all//\"/\\\"}; printf '"%s"' "${all//[[:cntrl:]]/ }"; }
+note() {
+    (
+        umask 077
+        printf '{"kind":"action","time":"%s","who":%s,"did":%s,"exit_code":%s}\n' "$(date --utc +%FT%TZ)" \
+            "$(text "${SUDO_USER:-$(id -un)}@$(uname -n)")" "$(text "$2")" "$1" >>"$actions"
+    )
+}
+
 shell_jobs() { "${compose[@]}" run --rm -T --no-deps --entrypoint sh jobs -euc "$1"; }
 
 backup() {
@@ -184,10 +263,18 @@ restore() {
 down() { "${compose[@]}" down --remove-orphans; }
 
 case ${1:-} in
+    build | up | scale | roll | jobs | users | keys | certificate | backup | restore | down)
+        did=$*
+        trap 'note $? "$did"' EXIT
+        ;;
+esac
+case ${1:-} in
     build) NIGHTSHELF_VERSION=${2:-$NIGHTSHELF_VERSION} && build ;;
     up | users | down) "$1" ;;
     scale | roll | backup | restore) "$1" "${2:?$1 needs one argument}" ;;
-    jobs) "$@" ;;
+    certificate) certificate "${2:?certificate needs two files}" "${3:?certificate needs two files}" ;;
+    jobs | keys) "$@" ;;
+    audit-log) audit_log ;;
     *)
         sed -n 's/^#   //p' "$0" >&2
         exit 2

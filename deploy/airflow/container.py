@@ -33,6 +33,7 @@ class ContainerSettings:
     postgres_host: str = "postgres"
     airflow_server: str = "http://airflow-api:8080"
     airflow_public_url: str = "http://127.0.0.1:8088"
+    airflow_statsd_host: str = airflow.HOST
 
 
 def environment(given: ContainerSettings, environ: dict[str, str]) -> dict[str, str]:
@@ -44,6 +45,7 @@ def environment(given: ContainerSettings, environ: dict[str, str]) -> dict[str, 
         airflow_environment=Path(environ["NIGHTSHELF_AIRFLOW_ENVIRONMENT"]),
         airflow_secret=given.airflow_secret,
         airflow_password=given.airflow_password,
+        airflow_statsd_host=given.airflow_statsd_host,
         airflow_database=f"postgresql+psycopg2://airflow:{password}@{given.postgres_host}/airflow",
     )
     return {

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from http import HTTPStatus
 from pathlib import Path
 
 import jinja2
@@ -73,6 +74,8 @@ def write(folder: Path, settings: NginxSettings) -> Path:
     shutil.copyfile(_TEMPLATES / "api_keys.js", folder / "api_keys.js")
     if settings.tls:
         _replace(folder / "tls.conf", _render("tls.conf.j2", settings, folder))
+    if settings.nginx_waf_rules:
+        _replace(folder / "waf.conf", _render("waf.conf.j2", settings, folder))
     _replace(folder / "headers.conf", _render("headers.conf.j2", settings, folder))
     _replace(folder / CONFIGURATION, configuration(settings, folder))
     return folder / CONFIGURATION
@@ -119,6 +122,14 @@ def problem_body(status: int) -> str:
     return json.dumps(content, separators=(",", ":"))
 
 
+def _described(status: int, settings: NginxSettings) -> str:
+    """Return the body of an error; with a firewall, a bad request may be one that it refuses."""
+    body = problem_body(status)
+    if status == HTTPStatus.BAD_REQUEST and settings.nginx_waf_rules:
+        return body.replace("well-formed HTTP", "well-formed HTTP or looks like an attack")
+    return body
+
+
 def _render(template: str, settings: NginxSettings, folder: Path) -> str:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES),
@@ -133,8 +144,9 @@ def _render(template: str, settings: NginxSettings, folder: Path) -> str:
         listed=listed,
         user=settings.nginx_user or getpass.getuser(),
         cache_folder=cache_folder(settings, folder),
+        folder=folder.resolve(),
         place=_digest(f"{socket.gethostname()} {folder.resolve()}"),
-        problems={status: problem_body(status) for status in PROBLEMS},
+        problems={status: _described(status, settings) for status in PROBLEMS},
         same_as=_SAME_AS,
         page_files=PAGE_FILES[1:],
     )

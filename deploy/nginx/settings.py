@@ -63,6 +63,10 @@ class NginxSettings:
     nginx_public_url: str = ""
     #: Empty is `logs/access.log` in the prefix.
     nginx_access_log: str = ""
+    #: Where `/nginx-status` is answered to private addresses, for an exporter in a closed network; empty is nowhere.
+    nginx_status_listen: str = ""
+    #: A folder with the OWASP core rule set (`rules/*.conf`); empty is no ModSecurity.
+    nginx_waf_rules: str = ""
 
     def __post_init__(self) -> None:
         """Raise EnvironmentProblem for a value that does not have its field's form."""
@@ -78,11 +82,13 @@ class NginxSettings:
         scalars = {
             "nginx_listen": (_LISTEN, "host:port"),
             "nginx_tls_listen": (_LISTEN, "host:port"),
+            "nginx_status_listen": (_LISTEN, "host:port"),
             "nginx_workers": (_WORKERS, "a number or auto"),
             "nginx_user": (_NAME, "a user's name"),
             "nginx_public_url": (_ORIGIN, "https://name[:port]"),
             **{f"nginx_{name}": (_PATH, "an absolute path") for name in (
                 "cache_folder", "api_keys_file", "modules", "tls_certificate", "tls_key", "access_log",
+                "waf_rules",
             )},
         }  # fmt: skip
         for field, (pattern, form) in scalars.items():

@@ -1,7 +1,6 @@
 """The DAG files as Airflow reads them."""
 
 import ast
-import importlib
 import runpy
 import subprocess
 import sys
@@ -114,16 +113,3 @@ def test_trainings_never_share_the_machine(dag_bag: Any) -> None:
     assert {train.get_task(task).pool for task in [*heavy, "validate_lists"]} == {"nightshelf"}
     assert publish.get_task("publish").pool == "nightshelf"
     assert train.max_active_runs == publish.max_active_runs == 1
-
-
-@pytest.mark.parametrize(("named", "runs"), [(None, None), ("LocalExecutor", "LocalExecutor")])
-@pytest.mark.usefixtures("dag_bag")
-def test_a_late_day_goes_to_the_executor_that_is_named(
-    monkeypatch: pytest.MonkeyPatch, named: str | None, runs: str | None
-) -> None:
-    """The callback's data, by which the scheduler finds an executor, has the one of the environment, or none."""
-    monkeypatch.delenv("NIGHTSHELF_DEADLINE_EXECUTOR", raising=False)
-    if named:
-        monkeypatch.setenv("NIGHTSHELF_DEADLINE_EXECUTOR", named)
-    found = importlib.import_module("nightshelf_deadline").deadline("late", timedelta(hours=1))
-    assert found.callback.serialize().get("executor") == runs

@@ -4,6 +4,7 @@ import importlib.resources
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +18,13 @@ ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
 WORKFLOWS = ROOT / ".github" / "workflows"
 #: What may publish a port; all others are reached through these or not at all.
-PUBLISHES = {"nginx": None, "airflow-api": "127.0.0.1:"}
+PUBLISHES = {
+    "nginx": None,
+    "waf": None,
+    **dict.fromkeys(
+        ("airflow-api", "prometheus", "alertmanager", "grafana", "jaeger"), "127.0.0.1:"
+    ),
+}
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +47,7 @@ def test_every_container_is_closed(services: dict[str, Any]) -> None:
 
 
 def test_only_nginx_and_pages_on_loopback_publish_ports(services: dict[str, Any]) -> None:
-    """What is published is listed here; Airflow's pages are on loopback."""
+    """What is published is listed here; pages for administrators are on loopback."""
     publishing = {name for name, service in services.items() if service.get("ports")}
     assert publishing == set(PUBLISHES)
     for name, beginning in PUBLISHES.items():
@@ -52,7 +59,7 @@ def test_redis_and_postgres_are_reached_by_those_who_need_them(services: dict[st
     """Redis is in the data network alone, Postgres in the admin network alone, NGINX in neither."""
     for name, service in services.items():
         networks = set(service.get("networks", []))
-        if name.startswith("redis-"):
+        if re.fullmatch(r"redis-(\d|form)", name):
             assert networks == {"data"}, name
     assert services["postgres"]["networks"] == ["admin"]
     assert services["nginx"]["networks"] == ["edge"]
@@ -65,6 +72,98 @@ def test_no_secret_is_a_variable(services: dict[str, Any]) -> None:
         for variable in service.get("environment", {}):
             if any(word in variable for word in ("PASSWORD", "SECRET")):
                 assert variable.endswith(("_FILE", "_SECRETS")), f"{name}: {variable}"
+
+
+@pytest.fixture(scope="module")
+def logging() -> dict[str, Any]:
+    """The services of compose.logging.yaml by name."""
+    found: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.logging.yaml").read_text())
+    return dict(found["services"])
+
+
+def test_every_service_sends_its_lines(services: dict[str, Any], logging: dict[str, Any]) -> None:
+    """With the profile `logging` none is left out, none waits for Vector; what keeps logs is closed like the rest."""
+    assert set(logging) == {*services, "vector", "loki"}
+    for name in services:
+        driver = logging[name]["logging"]
+        assert driver["driver"] == "fluentd", name
+        assert driver["options"]["fluentd-async"] == "true", name
+        assert driver["options"]["labels"] == "com.docker.compose.service", name
+    for name in ("vector", "loki"):
+        kept = logging[name]
+        assert (kept["read_only"], kept["cap_drop"]) == (True, ["ALL"])
+        assert kept["networks"] == ["admin"]
+        assert not str(kept["user"]).startswith("0")
+    assert logging["vector"]["ports"] == ["127.0.0.1:${NIGHTSHELF_LOG_PORT:-24224}:24224"]
+    assert logging["loki"]["ports"] == []
+
+
+def test_vector_and_loki_are_told_the_same_places(logging: dict[str, Any]) -> None:
+    """Docker sends to where Vector listens, Vector to where Loki listens; labels are few."""
+    vector = yaml.safe_load((DEPLOY / "logging/vector.yaml").read_text())
+    loki = yaml.safe_load((DEPLOY / "logging/loki.yaml").read_text())
+    assert vector["sources"]["docker"]["address"] == "0.0.0.0:24224"
+    (sink,) = vector["sinks"].values()
+    assert sink["endpoint"] == f"http://loki:{loki['server']['http_listen_port']}"
+    assert set(sink["labels"]) == {"service", "stream"}
+    assert all(step in vector["transforms"] for step in sink["inputs"])
+    assert loki["common"]["path_prefix"] == logging["loki"]["volumes"][1].split(":")[1]
+    source = (ROOT / "monitoring/grafana/provisioning/datasources/loki.yaml").read_text()
+    assert yaml.safe_load(source)["datasources"][0]["url"] == "${LOKI_URL}"
+
+
+def test_the_stacks_targets_are_its_services(services: dict[str, Any]) -> None:
+    """Prometheus asks by the names that compose gives; every job that reads targets has some."""
+    jobs = yaml.safe_load((ROOT / "monitoring/prometheus.yaml").read_text())["scrape_configs"]
+    folder = DEPLOY / "monitoring/targets"
+    # The edge's replicas are found by the name they share.
+    assert {job["job_name"] for job in jobs} - {"edge"} == {file.stem for file in folder.iterdir()}
+    for file in folder.iterdir():
+        for group in yaml.safe_load(file.read_text()):
+            asked = [*group["targets"], *group.get("labels", {}).values()]
+            assert asked, file
+            for address in asked:
+                host = re.sub(r"^\w+://", "", address).partition(":")[0]
+                assert host in services or (host, file.stem) == ("127.0.0.1", "prometheus")
+
+
+@pytest.fixture
+def monitoring_files(tmp_path: Path) -> Path:
+    """What run.sh makes of monitoring/ and deploy/monitoring/, as they lie in the image."""
+    image, run = tmp_path / "image", tmp_path / "run"
+    shutil.copytree(ROOT / "monitoring", image)
+    shutil.copytree(DEPLOY / "monitoring", image / "stack")
+    run.mkdir()
+    told = tmp_path / "told"
+    environment = {
+        **os.environ, "MONITORING": str(image), "MONITORING_RUN": str(run),
+        "MONITORING_ALERTMANAGER": str(told), "NIGHTSHELF_REDIS_TLS": "true",
+    }  # fmt: skip
+    subprocess.run([str(DEPLOY / "monitoring/run.sh"), "files"], env=environment, check=True)
+    return run
+
+
+def test_prometheus_and_alertmanager_take_what_is_made_for_the_stack(
+    monitoring_files: Path,
+) -> None:
+    """Promtool and amtool accept it; replicas are found by name, Redis is asked over TLS, and nobody is told."""
+    for tool, part in (("promtool", "prometheus"), ("amtool", "alertmanager")):
+        check = ["check", "config"] if tool == "promtool" else ["check-config"]
+        subprocess.run(
+            [tool, *check, str(monitoring_files / f"{part}.yaml")], check=True, capture_output=True
+        )
+    made = yaml.safe_load((monitoring_files / "prometheus.yaml").read_text())
+    given = yaml.safe_load((ROOT / "monitoring/prometheus.yaml").read_text())
+    (edge,) = (job for job in made["scrape_configs"] if job["job_name"] == "edge")
+    assert edge.pop("dns_sd_configs")[0]["names"] == ["edge"]
+    edge["file_sd_configs"] = [{"files": ["targets/edge.yaml"]}]
+    assert made == given
+    redis = yaml.safe_load((monitoring_files / "targets/redis.yaml").read_text())
+    assert all(target.startswith("rediss://redis-") for target in redis[0]["targets"])
+    told = yaml.safe_load((monitoring_files / "alertmanager.yaml").read_text())
+    assert all(set(receiver) == {"name"} for receiver in told["receivers"])
+    whole = yaml.safe_load((ROOT / "monitoring/alertmanager.yaml").read_text())
+    assert (told["route"], told["inhibit_rules"]) == (whole["route"], whole["inhibit_rules"])
 
 
 @pytest.fixture
@@ -135,6 +234,7 @@ def test_the_stack_does_not_start_without_secrets(tmp_path: Path) -> None:
         **os.environ,
         "NIGHTSHELF_SETTINGS": str(tmp_path / "none"),
         "NIGHTSHELF_SECRETS": str(tmp_path),
+        "NIGHTSHELF_ACTIONS": str(tmp_path / "audit.jsonl"),
         "NIGHTSHELF_PUBLIC_URL": "https://localhost",
     }
     refused = _up(environment)
@@ -143,6 +243,26 @@ def test_the_stack_does_not_start_without_secrets(tmp_path: Path) -> None:
     refused = _up({**environment, "NIGHTSHELF_PUBLIC_URL": ""})
     assert refused.returncode == 1
     assert "NIGHTSHELF_PUBLIC_URL" in refused.stderr
+
+
+def test_two_ways_in_are_refused(secrets_folder: Path) -> None:
+    """NGINX with and without the firewall want the same ports; what was tried is noted with its outcome."""
+    noted = secrets_folder / "audit.jsonl"
+    refused = _up(
+        {
+            **os.environ,
+            "NIGHTSHELF_SETTINGS": str(secrets_folder / "none"),
+            "NIGHTSHELF_SECRETS": str(secrets_folder),
+            "NIGHTSHELF_PUBLIC_URL": "https://localhost",
+            "NIGHTSHELF_ACTIONS": str(noted),
+            "COMPOSE_PROFILES": "proxy,waf",
+        }
+    )
+    assert refused.returncode == 1
+    assert "COMPOSE_PROFILES names proxy and waf" in refused.stderr
+    (entry,) = map(json.loads, noted.read_text().splitlines())
+    assert (entry["kind"], entry["did"], entry["exit_code"]) == ("action", "up", 1)
+    assert noted.stat().st_mode & 0o077 == 0
 
 
 def _up(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
@@ -174,10 +294,11 @@ def test_compose_and_workflows_hold_to_their_schemas() -> None:
     """The compose specification's schema and GitHub's, as check-jsonschema ships them; a misspelt key is found."""
     # Its own command takes 3 s of imports a call.
     shipped = importlib.resources.files("check_jsonschema") / "builtin_schemas" / "vendor"
-    for schema, file in {
-        "compose-spec": DEPLOY / "compose.yaml",
-        "github-workflows": WORKFLOWS / "checks.yml",
-    }.items():
+    for schema, file in (
+        ("compose-spec", DEPLOY / "compose.yaml"),
+        ("compose-spec", DEPLOY / "compose.logging.yaml"),
+        ("github-workflows", WORKFLOWS / "checks.yml"),
+    ):
         known = json.loads((shipped / f"{schema}.json").read_text())
         # Through JSON, as YAML 1.1 reads the key `on` as true.
         written = json.loads(

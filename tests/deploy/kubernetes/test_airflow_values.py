@@ -88,6 +88,7 @@ def test_keys_are_the_chart_s(values: dict[str, Any]) -> None:
 
 def test_parts_run_closed_and_limited(values: dict[str, Any]) -> None:
     """The rights of all others here; limits for each part and each task; one image, at this version."""
+    assert values["executor"] == "KubernetesExecutor"
     assert values["securityContexts"]["containers"] == CLOSED
     pod = values["securityContexts"]["pod"]
     assert pod["runAsNonRoot"] is True
@@ -138,18 +139,6 @@ def test_a_task_has_what_the_job_by_hand_has(
     assert task["extraVolumeMounts"] == own
     assert task["extraVolumes"] == [one for one in pod["volumes"] if one["name"] != "tmp"]
     assert task["resources"] == job["resources"]
-
-
-def test_a_late_day_is_told_by_an_executor_that_can(values: dict[str, Any]) -> None:
-    """Tasks go to KubernetesExecutor, the first; the callback of a late day to one that is there and runs callbacks."""
-    first, *others = values["executor"].split(",")
-    assert first == "KubernetesExecutor"
-    told = {one["name"]: one["value"] for one in values["env"]}
-    assert told["NIGHTSHELF_DEADLINE_EXECUTOR"] in others
-    read = "".join(file.read_text() for file in (ROOT / "dags").glob("*.py"))
-    assert all(f'"{name}"' in read for name in told if name.startswith(PREFIX))
-    # The chart would make the scheduler a StatefulSet of it.
-    assert values["workers"]["persistence"] == {"enabled": False}
 
 
 def test_policies_name_the_chart_s_parts(rendered: dict[str, Rendered]) -> None:

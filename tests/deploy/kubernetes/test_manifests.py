@@ -8,7 +8,6 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from jobs.runtime import errors
 from serving import server
 from tests.deploy.kubernetes.rendered import KUBERNETES, OVERLAYS, RENDERED, ROOT, Rendered, selects
 
@@ -188,16 +187,6 @@ def test_the_edge_ends_as_it_drains(rendered: dict[str, Rendered], name: str) ->
     }
     # NGINX sees each replica and balances itself.
     assert rendered[name].named("Service", "edge")["spec"]["clusterIP"] == "None"
-
-
-def test_a_job_that_has_its_answer_is_not_run_again(rendered: dict[str, Rendered]) -> None:
-    """The exit codes of the command line that a retry does not change end the Job; anything else is tried again."""
-    job = rendered["by-hand"].named("Job", "run")["spec"]
-    [failed] = [one for one in job["podFailurePolicy"]["rules"] if one["action"] == "FailJob"]
-    answers = {kind.exit_code for kind in errors.NightshelfError.__subclasses__()}
-    assert set(failed["onExitCodes"]["values"]) == answers - {errors.TryLater.exit_code}
-    assert job["backoffLimit"] > 0
-    assert job["template"]["spec"]["restartPolicy"] == "Never"
 
 
 def test_images_are_those_of_compose(rendered: dict[str, Rendered]) -> None:

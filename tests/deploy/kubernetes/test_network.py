@@ -12,12 +12,11 @@ OUTSIDE: dict[str, tuple[str, Labels]] = {
     "airflow scheduler": ("nightshelf", {"tier": "airflow", "component": "scheduler"}),
     "stranger": ("nightshelf", {"app.kubernetes.io/name": "stranger"}),
     "prometheus": ("monitoring", {"app.kubernetes.io/name": "prometheus"}),
-    "alertmanager": ("monitoring", {"app.kubernetes.io/name": "alertmanager"}),
     "elsewhere": ("default", {"app.kubernetes.io/name": "prometheus"}),
     "dns": ("kube-system", {"k8s-app": "kube-dns"}),
     "jobs": ("nightshelf", {"app.kubernetes.io/name": "jobs"}),
 }
-PORTS = (53, 443, 5432, 6379, 6443, 8080, 8081, 8443, 9093, 16379)
+PORTS = (53, 443, 5432, 6379, 6443, 8080, 8081, 8443, 16379)
 AIRFLOW = {
     (a, b, port)
     for a in ("airflow task", "airflow scheduler")
@@ -30,18 +29,15 @@ ALLOWED = {
     ("prometheus", "edge", 8081),
     *(
         (sender, "nginx", port)
-        for sender in ("prometheus", "alertmanager", "elsewhere", "dns")
+        for sender in ("prometheus", "elsewhere", "dns")
         for port in (8080, 8443)
     ),
 }
 #: Airflow's database and Kubernetes' API are outside, where no label says which they are.
 OUTWARD = {
-    *(
-        ("airflow scheduler", receiver, port)
-        for receiver in ("prometheus", "alertmanager", "elsewhere", "dns")
-        for port in (443, 5432, 6443)
-    ),
-    ("airflow scheduler", "alertmanager", 9093),
+    ("airflow scheduler", receiver, port)
+    for receiver in ("prometheus", "elsewhere", "dns")
+    for port in (443, 5432, 6443)
 }
 INSIDE = {
     *(

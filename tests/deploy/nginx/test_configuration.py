@@ -38,12 +38,14 @@ def _variants(folder: Path) -> dict[str, dict[str, Any]]:
         "nginx_tls_certificate": str(pair[0]),
         "nginx_tls_key": str(pair[1]),
         "nginx_public_url": "https://shelf.example.org",
+        "nginx_status_listen": f"127.0.0.1:{free_ports(3)[2]}",
     }
     return {
         "defaults": {},
         "no cache": {"nginx_cache": False},
         "any origin": {"nginx_cors_origins": "*"},
         "everything": everything | {"nginx_replicas": "127.0.0.1:8081,unix:/tmp/edge.sock"},
+        "firewall": everything | {"nginx_waf_rules": "/usr/share/modsecurity-crs"},
     }
 
 
@@ -79,12 +81,12 @@ def _lint(*paths: Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_linter_finds_nothing(tmp_path: Path) -> None:
-    """Gixy has nothing to say on any variant, at any severity."""
+    """Gixy has nothing to say on any variant, at any severity; the firewall's module is not needed for it."""
     variants = _variants(tmp_path)
     found = _lint(
         *(
             configuration.write(tmp_path / str(number), NginxSettings(**variants[variant]))
-            for number, variant in enumerate(_VARIANTS)
+            for number, variant in enumerate((*_VARIANTS, "firewall"))
         )
     )
     assert (found.returncode, found.stdout.strip()) == (0, "[]"), found.stdout + found.stderr
@@ -117,6 +119,8 @@ def test_the_linter_finds_what_is_there(tmp_path: Path) -> None:
         ("nginx_cache_folder", "relative/path"),
         ("nginx_api_keys_file", "/srv/a;b"),
         ("nginx_public_url", "https://a/$host"),
+        ("nginx_waf_rules", "rules; daemon on"),
+        ("nginx_status_listen", "0.0.0.0:8082 ssl"),
         ("nginx_rate_per_s", 0),
         ("nginx_burst", -1),
     ],

@@ -1,13 +1,16 @@
 """Every location of NGINX, with real replicas behind it."""
 
+import http.client
 import json
 import re
 from collections.abc import Callable
+from contextlib import closing
 
 import pytest
 
 from deploy.nginx.configuration import PAGE_FILES, PROBLEMS
-from tests.deploy.nginx.front import Front
+from tests.conftest import free_ports
+from tests.deploy.nginx.front import PATIENCE_S, Front
 
 StartFront = Callable[..., Front]
 
@@ -71,6 +74,17 @@ def test_the_other_paths_of_the_api_answer(front: Front, path: str) -> None:
     answer = front.get(path)
     assert answer.status == 200
     assert answer.json["release"] == answer.headers["x-release"]
+
+
+def test_the_status_has_an_address_of_its_own(start_front: StartFront) -> None:
+    """For an exporter: private addresses are told there, of nothing but the status."""
+    port = free_ports(6)[5]
+    start_front(nginx_status_listen=f"127.0.0.1:{port}", nginx_internal_networks="192.0.2.1")
+    for path, status in (("/nginx-status", 200), ("/metrics", 404), ("/v1/popular", 404)):
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
+        with closing(connection):
+            connection.request("GET", path)
+            assert connection.getresponse().status == status
 
 
 @pytest.mark.parametrize("path", ["/readyz", "/metrics", "/nginx-status"])

@@ -68,11 +68,11 @@ def make_images(folder: Path, versions: tuple[str, ...]) -> Mapping[str, str]:
         _make_base(folder / "base")
     for image in STAND_INS.values():
         target = image.removeprefix("nightshelf-test/").split(":")[0]
-        _build("--target", target, "--tag", image, str(ROOT / "tests/deploy/images"))
+        build("--target", target, "--tag", image, str(ROOT / "tests/deploy/images"))
     for version in versions:
         subprocess.run(
             [str(ROOT / "deploy/stack.sh"), "build", version],
-            env=environment(folder),
+            env={**environment(folder), "COMPOSE_PROFILES": "proxy,waf,monitoring"},
             check=True,
         )
     return STAND_INS
@@ -91,7 +91,8 @@ def environment(folder: Path) -> dict[str, str]:
     }
 
 
-def _build(*arguments: str) -> None:
+def build(*arguments: str) -> None:
+    """Build an image from the base of ours."""
     subprocess.run(
         ["docker", "build", "--quiet", "--build-arg", f"PYTHON_IMAGE={PYTHON_IMAGE}", *arguments],
         env={**os.environ, "DOCKER_BUILDKIT": "0"},

@@ -160,7 +160,7 @@ def deployed(folder: Path) -> Iterator[Deployed]:
         "NIGHTSHELF_RATE_PER_S": "100000",
         "NIGHTSHELF_BURST": "100000",
         # Two cores for thirteen containers and for the clients: a replica may wait longer for its turn.
-        "NIGHTSHELF_READ_TIMEOUT_MS": "3000",
+        "NIGHTSHELF_READ_TIMEOUT_MS": "8000",
     }
     written = "".join(f"{name}={value}\n" for name, value in settings.items())
     environment = {**daemon.environment(folder), "COMPOSE_PROJECT_NAME": project}

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.deploy.stack.daemon import PYTHON_IMAGE, ROOT, docker
+from tests.deploy.stack.closed import assert_closed, reached, service_of
+from tests.deploy.stack.daemon import ROOT, docker
 from tests.deploy.stack.deployed import Deployed
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
@@ -17,29 +18,12 @@ _REDIS = {f"redis-{number}": {6379, 16379} for number in range(1, 7)}
 _AIRFLOW = {"postgres": {5432}, "airflow-api": {8080}}
 #: What a container in a network reaches; everything else is a finding.
 REACHED = {
-    "edge": {"nginx": {8080, 8443}, "edge": {8081}},
+    "edge": {"nginx": {8080, 8443, 8082}, "edge": {8081}},
     "data": {**_REDIS, "edge": {8081}},
     "admin": _AIRFLOW,
 }
 #: What is published, and whether beyond loopback.
 PUBLISHED = {"nginx": {8080, 8443}, "airflow-api": {8080}}
-
-# In: addresses and ports as JSON. Out: the ports that take a connection, as JSON by address.
-_SCAN = """
-import asyncio, json, sys
-async def taken(address, port):
-    try:
-        _, writer = await asyncio.wait_for(asyncio.open_connection(address, port), 3)
-    except (OSError, asyncio.TimeoutError):
-        return None
-    writer.close()
-    return port
-async def main():
-    addresses, ports = json.loads(sys.argv[1])
-    tried = await asyncio.gather(*(asyncio.gather(*(taken(a, p) for p in ports)) for a in addresses))
-    print(json.dumps({a: [p for p in found if p] for a, found in zip(addresses, tried)}))
-asyncio.run(main())
-"""
 
 
 @pytest.fixture
@@ -49,27 +33,10 @@ def inspected(stack: Deployed) -> list[dict[str, Any]]:
     return found
 
 
-def _service(container: dict[str, Any]) -> str:
-    return str(container["Config"]["Labels"]["com.docker.compose.service"])
-
-
 def test_no_container_runs_as_root_or_writes_its_root(inspected: list[dict[str, Any]]) -> None:
     """The user, as the kernel has it of the first process; a file below / cannot be made; no capability is left."""
     for container in inspected:
-        status = docker("exec", container["Id"], "cat", "/proc/1/status")
-        fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
-        assert "0" not in fields["Uid"].split(), container["Name"]
-        assert int(fields["CapEff"], 16) == 0, container["Name"]
-        assert fields["NoNewPrivs"] == "1", container["Name"]
-        for folder in ("/", "/usr", "/etc"):
-            made = subprocess.run(
-                ["docker", "exec", "--user", "0", container["Id"], "touch", f"{folder}/planted"],
-                check=False,
-                capture_output=True,
-                text=True,
-            )
-            assert made.returncode != 0, container["Name"]
-            assert "Read-only file system" in made.stderr
+        assert_closed(container)
 
 
 def test_only_what_is_listed_is_published(inspected: list[dict[str, Any]]) -> None:
@@ -79,21 +46,10 @@ def test_only_what_is_listed_is_published(inspected: list[dict[str, Any]]) -> No
         bound = container["NetworkSettings"]["Ports"] or {}
         ports = {int(port.split("/")[0]): hosts for port, hosts in bound.items() if hosts}
         if ports:
-            published[_service(container)] = set(ports)
-        if _service(container) == "airflow-api":
+            published[service_of(container)] = set(ports)
+        if service_of(container) == "airflow-api":
             assert {host["HostIp"] for hosts in ports.values() for host in hosts} == {"127.0.0.1"}
     assert published == PUBLISHED
-
-
-def _listening(container: str) -> set[int]:
-    """Return every port that a process of the container listens on, loopback too, as its kernel lists them."""
-    found = set()
-    for table in ("tcp", "tcp6"):
-        for line in docker("exec", container, "cat", f"/proc/net/{table}").splitlines()[1:]:
-            _, local, _, state, *_ = line.split()
-            if state == "0A":
-                found.add(int(local.rpartition(":")[2], 16))
-    return found
 
 
 @pytest.mark.parametrize("network", sorted(REACHED))
@@ -101,22 +57,7 @@ def test_a_port_scan_from_a_network_finds_what_is_listed(
     stack: Deployed, inspected: list[dict[str, Any]], network: str
 ) -> None:
     """From a container in the network: every port that anybody listens on, tried at every address of all networks."""
-    ports = sorted(set().union(*(_listening(container["Id"]) for container in inspected)))
-    assert {6379, 5432, 8443} <= set(ports)
-    services = {
-        settings["IPAddress"]: _service(container)
-        for container in inspected
-        for settings in container["NetworkSettings"]["Networks"].values()
-    }
-    shown = docker(
-        "run", "--rm", "--network", f"{stack.project}_{network}", "--user", "10001", PYTHON_IMAGE,
-        "python3", "-c", _SCAN, json.dumps([list(services), ports]),
-    )  # fmt: skip
-    found: dict[str, set[int]] = {}
-    for address, opened in json.loads(shown).items():
-        if opened:
-            found.setdefault(services[address], set()).update(opened)
-    assert found == REACHED[network]
+    assert reached(f"{stack.project}_{network}", inspected) == REACHED[network]
 
 
 @pytest.mark.parametrize(

@@ -18,14 +18,14 @@ from tests.waiting import until
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
 
 
-def _ended(exercise: str, finish: Callable[[], Traffic]) -> Traffic:
+def _ended(stack: Deployed, exercise: str, finish: Callable[[], Traffic]) -> Traffic:
     seen = finish()
     print(
         f"{exercise}: {seen.requests} requests, {seen.fallback} from a fallback, "
         f"{seen.sent_again} sent again, {len(seen.failures)} failed {sorted(set(seen.failures))[:5]}"
     )
     assert seen.requests >= LEAST
-    assert seen.failures == []
+    assert seen.failures == [], stack.compose("logs", "--no-color", "--tail", "200", "nginx").stdout
     return seen
 
 
@@ -42,7 +42,7 @@ def test_replicas_come_and_go_by_number(stack: Deployed) -> None:
             stack.run("scale", str(number))
             assert len(stack.containers("edge")) == number
             seen.some_more()
-        _ended("scale to 4, 1, 2", finish)
+        _ended(stack, "scale to 4, 1, 2", finish)
 
 
 def test_one_edge_is_killed(stack: Deployed) -> None:
@@ -52,7 +52,7 @@ def test_one_edge_is_killed(stack: Deployed) -> None:
         seen.some_more()
         stack.run("scale", "2")
         until(lambda: len(stack.containers("edge")) == 2, "two replicas", 60)
-        _ended("one edge killed", finish)
+        _ended(stack, "one edge killed", finish)
 
 
 def test_one_primary_of_redis_is_killed(stack: Deployed) -> None:
@@ -67,7 +67,7 @@ def test_one_primary_of_redis_is_killed(stack: Deployed) -> None:
             until(lambda: _taken_over(stack, witness, primary), "a new primary", 120, 0.5)
             until(lambda: _all_personal(stack), "every list from the store", 120, 1)
             seen.some_more()
-            _ended("one Redis primary killed", finish)
+            _ended(stack, "one Redis primary killed", finish)
     finally:
         docker("start", container)
         stack.wait_whole()
@@ -102,7 +102,7 @@ def test_to_another_version_and_back(stack: Deployed) -> None:
             }
             assert images == {f"nightshelf/serving:{version}"}
             seen.some_more()
-        _ended("roll to another version and back", finish)
+        _ended(stack, "roll to another version and back", finish)
 
 
 def test_a_version_that_does_not_get_ready_is_not_rolled_out(stack: Deployed) -> None:
@@ -115,7 +115,7 @@ def test_a_version_that_does_not_get_ready_is_not_rolled_out(stack: Deployed) ->
         assert refused.returncode == 1
         assert "the running one stays" in refused.stderr
         assert set(stack.containers("edge")) == before
-        _ended("roll to a broken version", finish)
+        _ended(stack, "roll to a broken version", finish)
 
 
 def test_the_edges_password_is_exchanged(stack: Deployed) -> None:
@@ -130,7 +130,7 @@ def test_the_edges_password_is_exchanged(stack: Deployed) -> None:
             else:
                 stack.run("users")
             seen.some_more()
-        _ended("password of the edge exchanged", finish)
+        _ended(stack, "password of the edge exchanged", finish)
     assert file.read_text().strip() != old
     said = docker(
         "exec", "--env", f"REDISCLI_AUTH={old}", stack.containers("redis-1")[0], "redis-cli",
@@ -159,7 +159,7 @@ def test_all_of_redis_is_lost(stack: Deployed) -> None:
         stack.run("jobs", "restore")
         stack.wait_personal()
         print(f"all of Redis lost: whole again after {time.monotonic() - started:.0f} s")
-        assert _ended("all of Redis lost", finish).fallback > 0
+        assert _ended(stack, "all of Redis lost", finish).fallback > 0
     assert stack.lists() == before
 
 

@@ -9,7 +9,7 @@ from tests.deploy.stack.deployed import VERSIONS, Deployed
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
-OURS = ("serving", "jobs", "airflow", "proxy")
+OURS = ("serving", "jobs", "airflow", "proxy", "waf", "monitoring")
 
 
 @pytest.mark.parametrize("name", OURS)
