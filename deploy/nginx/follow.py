@@ -10,13 +10,13 @@ stop replicas writes their addresses into the file `leaving` of the folder, and 
 which tells whom NGINX sends requests to, names them no longer.
 """
 
+import contextlib
 import hashlib
 import http.client
 import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from dataclasses import replace
 from http import HTTPStatus
@@ -68,27 +68,45 @@ def state(settings: NginxSettings) -> str:
 
 def run(folder: Path, settings: NginxSettings) -> int:
     """Run NGINX until SIGTERM; return its exit code."""
-    stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    signal.signal(signal.SIGINT, lambda *_: stop.set())
+    asked: list[int] = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda number, _frame: asked.append(number))
     current = ""
-    while not current and not stop.is_set():
+    while not current and not asked:
         current = _wanted(folder, settings, current)
         if not current:
-            stop.wait(_LOOK_EVERY_S)
-    if stop.is_set():
+            _pause(asked)
+    if asked:
         return 0
     known = state(settings)
     configuration.write(folder, replace(settings, nginx_replicas=current))
     with subprocess.Popen(configuration.command(folder)) as nginx:
         _tell(folder, current)
-        while not stop.wait(_LOOK_EVERY_S) and nginx.poll() is None:
+        while not _pause(asked) and nginx.poll() is None:
             now, known_now = _wanted(folder, settings, current), state(settings)
             if (now and now != current) or known_now != known:
                 current, known = now or current, known_now
                 _take_up(folder, replace(settings, nginx_replicas=current), nginx.pid)
+        return _ended(nginx)
+
+
+def _pause(asked: list[int]) -> bool:
+    """Wait until it is time to look again or to stop; say whether to stop.
+
+    Not by an Event: its `set` in the handler of a signal waits for ever when the signal came within its `wait`.
+    """
+    ends_at = time.monotonic() + _LOOK_EVERY_S
+    while not asked and time.monotonic() < ends_at:
+        time.sleep(_LOOK_EVERY_S / 5)
+    return bool(asked)
+
+
+def _ended(nginx: subprocess.Popen[bytes]) -> int:
+    """Let NGINX finish and return its exit code; a signal that comes while it starts it notices with the next only."""
+    while True:
         nginx.send_signal(signal.SIGQUIT)
-        return nginx.wait()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return nginx.wait(_LOOK_EVERY_S)
 
 
 def _wanted(folder: Path, settings: NginxSettings, current: str) -> str:
@@ -109,7 +127,9 @@ def _ready(replica: str) -> bool:
 
 
 def _tell(folder: Path, replicas: str) -> None:
-    (folder / TAKEN_UP).write_text("\n".join([*listed(replicas), ""]), encoding="utf-8")
+    new = folder / f"{TAKEN_UP}.new"
+    new.write_text("\n".join([*listed(replicas), ""]), encoding="utf-8")
+    new.replace(folder / TAKEN_UP)
 
 
 def _children(process: int) -> set[str]:
