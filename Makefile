@@ -65,7 +65,7 @@ TWO_AT_A_TIME = --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: test
 test: packages .venvs/dev/.complete ## everything that proves it, in under 20 minutes
-	$(MAKE) --jobs 3 --output-sync=line check test-house test-dags
+	$(MAKE) --jobs 3 check test-house test-dags
 
 .PHONY: test-house
 test-house: packages .venvs/dev/.complete ## the tests of everything but the DAGs
