@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping
@@ -26,6 +27,7 @@ from tests.dags.airflow_client import AirflowClient, until
 from tests.dags.commands import nightshelf
 from tests.dags.edge_replica import EdgeReplica
 from tests.dags.places import JOBS, ROOT
+from tests.postgres import running_postgres
 
 TRAIN, PUBLISH, ROLLBACK = "recommender_train", "recommender_publish", "recommender_rollback"
 
@@ -165,6 +167,28 @@ def started(
             yield found
         finally:
             found.control("down")
+
+
+@contextmanager
+def on_postgres(
+    books: Path, model_settings: Path, days: list[date], scratch: Path
+) -> Iterator[tuple[Running, int]]:
+    """The same with a real Postgres of its own instead of SQLite: (Airflow, the pid of Postgres' first process)."""
+    (port,) = free_ports(1)
+    with (
+        # Not below pytest's own folder, which is root's alone where root runs the tests.
+        tempfile.TemporaryDirectory(prefix="nightshelf-postgres-") as folder,
+        running_postgres(Path(folder), port, "a password") as url,
+        started(
+            books,
+            model_settings,
+            days,
+            scratch,
+            settings={"NIGHTSHELF_AIRFLOW_DATABASE": url},
+        ) as running,
+    ):
+        pid = int((Path(folder) / "data" / "postmaster.pid").read_text().splitlines()[0])
+        yield running, pid
 
 
 def published(running: Running, runs: int) -> None:

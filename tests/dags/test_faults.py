@@ -2,7 +2,6 @@
 
 import os
 import signal
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -13,11 +12,15 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.conftest import free_ports
-from tests.dags import running_airflow
 from tests.dags.airflow_client import until
-from tests.dags.running_airflow import PUBLISH, TRAIN, Running, published, release_of
-from tests.postgres import running_postgres
+from tests.dags.running_airflow import (
+    PUBLISH,
+    TRAIN,
+    Running,
+    on_postgres,
+    published,
+    release_of,
+)
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
@@ -29,20 +32,7 @@ def running(
     small_books: Path, quick_settings: Path, days: list[date], tmp_path: Path
 ) -> Iterator[tuple[Running, Any]]:
     """Airflow on Postgres, and the server of Postgres as a process."""
-    (port,) = free_ports(1)
-    with (
-        # Not below pytest's own folder, which is root's alone where root runs the tests.
-        tempfile.TemporaryDirectory(prefix="nightshelf-postgres-") as folder,
-        running_postgres(Path(folder), port, "a password") as url,
-        running_airflow.started(
-            small_books,
-            quick_settings,
-            days[:1],
-            tmp_path,
-            settings={"NIGHTSHELF_AIRFLOW_DATABASE": url},
-        ) as airflow,
-    ):
-        pid = int((Path(folder) / "data" / "postmaster.pid").read_text().splitlines()[0])
+    with on_postgres(small_books, quick_settings, days[:1], tmp_path) as (airflow, pid):
         yield airflow, psutil.Process(pid)
 
 
@@ -105,9 +95,9 @@ def test_a_minute_without_the_database_loses_no_day(
 
 def _kill_scheduler(airflow: Running) -> list[Any]:
     """Kill it alone, as the kernel would; its process manager starts it again. Return what it leaves behind."""
-    manager = int((airflow.folder / "supervisord.pid").read_text())
+    manager, *_ = airflow.processes()
     left: list[Any] = []
-    for process in psutil.Process(manager).children():
+    for process in manager.children():
         if "scheduler" in " ".join(process.cmdline()):
             left += process.children(recursive=True)
             os.kill(process.pid, signal.SIGKILL)
