@@ -49,7 +49,7 @@ def fronts(edge: Edge, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dic
         "open": {"nginx_cors_origins": "*"},
         "keys": {"nginx_api_keys_file": str(file), "nginx_api_keys_required": True},
         "outside": {"nginx_internal_networks": "192.0.2.1"},
-        "one": {"nginx_connections_per_client": 1},
+        "one": {"nginx_connections_per_client": 1, "nginx_rate_per_s": 1, "nginx_burst": 1},
         "tls": {
             "nginx_tls_certificate": str(certificate),
             "nginx_tls_key": str(key),
@@ -68,12 +68,12 @@ def fronts(edge: Edge, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dic
 
 
 def _too_many(front: Front, path: str, method: str) -> Answer:
-    """Return the answer to a second request while the first has not ended."""
+    """Return the answer to one request too many: over the rate, or while another has not ended."""
     seen: list[Answer] = []
 
     def refused() -> bool:
         with socket.create_connection(("127.0.0.1", front.port)) as held:
-            held.sendall(b"GET /v1/popular HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n")
+            held.sendall(b"GET /readyz HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n")
             seen.append(front.get(path, method=method))
         return seen[-1].status == 429
 

@@ -1,5 +1,6 @@
 """Rate limits, by address and by API key."""
 
+import signal
 import socket
 import time
 from collections import Counter
@@ -10,7 +11,9 @@ from pathlib import Path
 
 from deploy.nginx import configuration, keys
 from deploy.nginx.settings import NginxSettings
-from tests.deploy.nginx.front import PATIENCE_S, Answer, Front
+from schemas.environment import Node
+from tests.deploy.nginx.front import PATIENCE_S, Answer, Front, running_front
+from tests.deploy.nginx.replicas import running_edge
 from tests.waiting import until
 
 StartFront = Callable[..., Front]
@@ -97,13 +100,41 @@ def test_a_key_has_a_limit_of_its_own(start_front: StartFront, tmp_path: Path) -
 def test_connections_are_limited_by_address(start_front: StartFront) -> None:
     """Over the limit of requests under way at a time comes a 429; with one fewer all are answered."""
     front = start_front(nginx_connections_per_client=2)
-    slow = b"GET /v1/popular HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n"
+    batch = "/v1/recommendations?user_id=1"
+    slow = f"GET {batch} HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n".encode()
     with ExitStack() as stack:
         for _ in range(2):
             held = stack.enter_context(socket.create_connection(("127.0.0.1", front.port)))
             held.sendall(slow)
-        until(lambda: front.get("/v1/popular").status == 429, "the third is refused", PATIENCE_S)
-    until(lambda: front.get("/v1/popular").status == 200, "they are gone", PATIENCE_S)
+        until(lambda: front.get(batch).status == 429, "the third is refused", PATIENCE_S)
+        assert front.get("/v1/popular").status == 200
+    until(lambda: front.get(batch).status == 200, "they are gone", PATIENCE_S)
+
+
+def test_lists_shown_while_silent_replicas_are_asked_use_up_no_connections(
+    shelves: tuple[Node, ...], tmp_path: Path
+) -> None:
+    """A frozen replica: as many stale lists as a key may ask for until it is given up are all shown.
+
+    A list shown stale counts as a request under way until the question in the background has ended.
+    """
+    shipped = NginxSettings()
+    waited_s = 3 * shipped.nginx_read_timeout_ms / 1000  # proxy_next_upstream_timeout
+    allowed = shipped.nginx_key_burst + int(shipped.nginx_key_rate_per_s * waited_s)
+    paths = [
+        f"/v1/users/{1 + n // 100}/recommendations?limit={1 + n % 100}" for n in range(allowed)
+    ]
+    limit = {"nginx_connections_per_client": shipped.nginx_connections_per_client}
+    with (
+        running_edge(shelves, tmp_path / "edge", "frozen", max_age_s=6) as edge,
+        running_front(tmp_path / "nginx", edge.addresses, **limit) as front,
+    ):
+        assert {front.get(path).status for path in paths} == {200}
+        until(lambda: front.get(paths[-1]).cache == "STALE", "they are stale", PATIENCE_S)
+        (replica,) = edge.replicas.values()
+        replica.send_signal(signal.SIGSTOP)
+        shown = Counter((answer.status, answer.cache) for answer in map(front.get, paths[:-1]))
+    assert shown == {(200, "STALE"): allowed - 1}
 
 
 def test_the_defaults_are_ten_a_second_and_twenty_at_once(tmp_path: Path) -> None:
