@@ -13,8 +13,8 @@ from pathlib import Path
 import redis
 
 HOST = "127.0.0.1"
-#: After so long without its primary a Redis replica is about to be promoted.
-NODE_TIMEOUT_MS = 2000
+#: After so long without its primary a Redis replica is about to be promoted: monitoring/faults.md says why.
+NODE_TIMEOUT_MS = 1500
 #: Longer than a failover takes: the node time-out, as much again until it is agreed on, the election.
 GIVES_WAY_S = 6
 _SLOTS = 16_384

@@ -40,7 +40,7 @@ _SOCKET_TIMEOUT_S = 10.0
 _CONNECT_TIMEOUT_S = 2.0
 _SHOWN = 200
 
-#: How long a failover is waited for: a node time-out of 2 s, the election, and as much again.
+#: How long a failover is waited for: the node time-out (1.5 s), the election, and as much again.
 FAILOVER_S = 10.0
 _PAUSE_S = 0.25
 

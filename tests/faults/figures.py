@@ -21,7 +21,9 @@ FAILOVER, HEAL, EDGE, NOTHING = "failover", "heal", "edge", "nothing"
 #: Requests that were due while no fault was under way.
 BETWEEN = "between faults"
 
-_FAILOVER_S, _AFTER_OK_S = 2.5, 1.0
+#: Seconds beyond the node time-out after which lists are personal again.
+FAILOVER_S = 2.5
+_AFTER_OK_S = 1.0
 _REDIS_P99_S, _EDGE_P99_S, _LATER_P99_S = 0.070, 0.300, 0.070
 _EDGE_S = 3.0
 _SHOWN = 3
@@ -77,7 +79,7 @@ class Row:
     def in_time(self, node_timeout_s: float) -> bool:
         """Whether the goals of time were met."""
         if self.goal == FAILOVER:
-            return max(self.again_s, default=0) <= node_timeout_s + _FAILOVER_S and (
+            return max(self.again_s, default=0) <= node_timeout_s + FAILOVER_S and (
                 self.p99_s <= _REDIS_P99_S
             )
         if self.goal == HEAL:

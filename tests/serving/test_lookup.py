@@ -179,6 +179,32 @@ def test_a_look_up_behind_a_hanging_pipeline_waits_one_deadline(nodes: tuple[Nod
     _looking_up(nodes, work)
 
 
+def test_who_comes_while_a_silent_node_is_tried_does_not_wait(
+    nodes: tuple[Node, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After one deadline without an answer a trial waits as long, others not at all; a later trial finds it thawed."""
+    monkeypatch.setattr("serving.lookup._TRIED_EVERY_S", 5.0)
+
+    async def work(lookups: Lookups, _pipelines: list[float]) -> None:
+        key = _of_node(lookups, nodes[0].port).pop()
+        with frozen(nodes[0]):
+            with pytest.raises(LookupFailed):
+                await lookups.ask("HGET", key, "7")
+            trial = lookups.ask("HGET", key, "7")
+            beside = lookups.ask("HGET", key, "7")
+            await asyncio.sleep(0)  # the trial is sent
+            await asyncio.sleep(0)
+            assert lookups.ask("HGET", key, "7").done()
+            with pytest.raises(LookupFailed):
+                await trial
+            assert beside.done()
+            assert lookups.ask("HGET", key, "7").done()
+            assert not lookups.ask("HGET", _of_node(lookups, nodes[1].port).pop(), "7").done()
+        await _whole_again(lookups)
+
+    _looking_up(nodes, work, 1000)
+
+
 def test_a_busy_process_keeps_its_client(nodes: tuple[Node, ...]) -> None:
     """A deadline that was missed because this process did other things replaces no client."""
 
