@@ -61,8 +61,8 @@ def running_cluster(folder: Path, ports: Sequence[int] = ()) -> Iterator[tuple[N
 
 
 @contextmanager
-def running_nodes(folder: Path, ports: Sequence[int]) -> Iterator[None]:
-    """Redis nodes that know nothing of each other yet."""
+def running_nodes(folder: Path, ports: Sequence[int]) -> Iterator[list["subprocess.Popen[bytes]"]]:
+    """Redis nodes that know nothing of each other yet; whoever exchanges a process puts the new one into the list."""
     processes = [
         subprocess.Popen(
             cluster.server_command(port, folder / str(port)), stdout=subprocess.DEVNULL
@@ -70,7 +70,7 @@ def running_nodes(folder: Path, ports: Sequence[int]) -> Iterator[None]:
         for port in ports
     ]
     try:
-        yield
+        yield processes
     finally:
         for process in processes:
             process.terminate()

@@ -1,6 +1,7 @@
 """Redis as it is deployed: who gets in, what they may do, how passwords are exchanged."""
 
 import json
+import re
 import secrets
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,7 +17,7 @@ from jobs.runtime import settings as jobs_settings
 from jobs.runtime.errors import TryLater
 from jobs.store.cluster import connected
 from schemas.environment import Node
-from tests.deploy.closed_redis import ClosedRedis, closed_redis
+from tests.deploy.closed_redis import ROOT, ClosedRedis, closed_redis
 from tests.releases import write_release
 from tests.serving.conftest import Replica, ending, start_replica
 
@@ -202,3 +203,34 @@ def _gets_in(closed: ClosedRedis, password: str) -> bool:
             return bool(client.ping())
         except AuthenticationError:
             return False
+
+
+def test_users_of_a_managed_service_suffice(
+    closed: ClosedRedis, loader: jobs_settings.Settings
+) -> None:
+    """With the access strings of deploy/guides.md a release is published, activated, retired and served."""
+    guide = (ROOT / "deploy/guides.md").read_text(encoding="utf-8")
+    strings = dict(re.findall(r"^\| `(edge|loader)` \| `(on [^`]+)` \|$", guide, re.MULTILINE))
+    files = {}
+    for user, words in strings.items():
+        files[user] = closed.secrets / f"redis_managed_{user}_password"
+        files[user].write_text(secrets.token_hex(16))
+        for node in closed.nodes:
+            with _client(closed, "admin", node) as client:
+                rules = [*words.split(), f">{files[user].read_text()}"]
+                client.execute_command("ACL", "SETUSER", f"managed_{user}", "reset", *rules)
+    variables = {
+        user: {
+            **closed.variables(user),
+            "NIGHTSHELF_REDIS_USER": f"managed_{user}",
+            "NIGHTSHELF_REDIS_PASSWORD_FILE": str(file),
+        }
+        for user, file in files.items()
+    }
+    artifacts = {"NIGHTSHELF_ARTIFACTS": str(loader.artifacts)}
+    managed = jobs_settings.from_environment({**variables["loader"], **artifacts})
+    release = _go_live(replace(managed, retire_grace_s=0), "2026-01-03")
+    retire.run(managed)
+    with ending(start_replica(closed.nodes, **variables["edge"])) as replica:
+        replica.wait_for(lambda edge: _answer(edge)[:2] == (release, "als"))
+        assert replica.get("/v1/books/4/similar").status == 200

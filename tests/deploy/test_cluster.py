@@ -1,13 +1,16 @@
 """The Redis Cluster of the local stack and of the tests."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
 import redis
+from redis.crc import key_slot
 
 from deploy.local import cluster
 from schemas.environment import Node
 from tests.conftest import free_ports, running_nodes
+from tests.waiting import until
 
 
 def test_a_formed_cluster_covers_all_slots(redis_nodes: tuple[Node, ...]) -> None:
@@ -55,6 +58,54 @@ def test_forming_begins_with_what_one_node_was_told(tmp_path: Path) -> None:
         cluster.form(ports)
         with redis.Redis(port=ports[0], decode_responses=True) as client:
             assert cluster._info(client)["cluster_slots_ok"] == "16384"
+
+
+def test_a_node_that_starts_again_is_empty(tmp_path: Path) -> None:
+    """Also one that was sent everything when it became a Redis replica: what it was sent is old by then."""
+    ports = free_ports(4)
+    with running_nodes(tmp_path, ports) as processes:
+        _wait_for_answers(ports)
+        cluster.form(ports[:3])
+        with redis.RedisCluster(host=cluster.HOST, port=ports[0]) as store:
+            for number in range(100):
+                store.set(f"key-{number}", 1)
+        with redis.Redis(port=ports[3], decode_responses=True) as late:
+            late.execute_command("CLUSTER MEET", cluster.HOST, ports[0])
+            until(lambda: cluster._knows(late, 4), "the fourth has met the others")
+            with redis.Redis(port=ports[0], decode_responses=True) as first:
+                late.execute_command("CLUSTER REPLICATE", first.execute_command("CLUSTER MYID"))
+        until(lambda: _held(ports[3]) == _held(ports[0]) > 0, "the Redis replica has it all")
+        for process in (processes[0], processes[3]):
+            process.kill()
+            process.wait()
+        processes[3] = subprocess.Popen(cluster.server_command(ports[3], tmp_path / str(ports[3])))
+        _wait_for_answers(ports[3:])
+        assert _held(ports[3]) == 0
+
+
+def test_with_a_shard_lost_the_others_answer(tmp_path: Path) -> None:
+    """Two thirds of the keys are answered when the cluster knows that nobody has the rest."""
+    ports = free_ports(3)
+    with running_nodes(tmp_path, ports) as processes:
+        _wait_for_answers(ports)
+        cluster.form(ports)
+        with redis.Redis(port=ports[2], decode_responses=True) as kept:
+            name = next(f"key-{n}" for n in range(100) if key_slot(b"key-%d" % n) > 11_000)
+            kept.set(name, "value")
+            processes[0].kill()
+            until(
+                lambda: cluster._info(kept)["cluster_slots_fail"] != "0",
+                "the first is known to be lost",
+            )
+            assert kept.get(name) == "value"
+
+
+def _held(port: int) -> int:
+    try:
+        with redis.Redis(port=port) as client:
+            return int(client.dbsize())
+    except redis.RedisError:
+        return -1
 
 
 def _wait_for_answers(ports: list[int]) -> None:

@@ -71,6 +71,8 @@ class _Run:
     timeline: Timeline = field(default_factory=Timeline)
     rounds: list[Round] = field(default_factory=list)
     publisher: Publisher = field(init=False)
+    #: Why no further fault could be injected, if so.
+    broken: list[str] = field(default_factory=list)
 
 
 def run(plan: Plan, folder: Path) -> list[Result]:
@@ -102,7 +104,12 @@ def _run(
                 if time.monotonic() > ends_at:
                     break
                 asking.require()
-                done.rounds.append(_round(plan, house, done, name, number))
+                try:
+                    done.rounds.append(_round(plan, house, done, name, number))
+                except AssertionError as error:
+                    # What was seen until then is worth telling, too.
+                    done.broken.append(f"{name} was the last one: {error}")
+                    break
         finally:
             done.publisher.stopped.set()
             publishing.join()
@@ -113,6 +120,7 @@ def _run(
         rows, told = figures.rows(
             goals, done.rounds, client.recorded(file), checker, plan.lookup_deadline_ms / _MS_PER_S
         )
+    told += done.broken
     told += [f"a command ended without advice: {text}" for text in done.publisher.defects]
     return Result(
         seed=plan.seed,

@@ -167,7 +167,7 @@ class House:
         raise LookupError(primary.name)
 
     def healed(self, without: RedisNode | None = None) -> bool:
-        """Say whether all reachable nodes report `cluster_state:ok` and reachable primaries serve every slot.
+        """Say whether all reachable nodes report `cluster_state:ok` and every slot, and reachable primaries serve it.
 
         `without` is a node that does not count: others have taken over from it.
         """
@@ -178,7 +178,7 @@ class House:
                     state = node.ask("CLUSTER", "INFO")
                 except RedisError:
                     return False
-                if "cluster_state:ok" not in state:
+                if not {"cluster_state:ok", f"cluster_slots_ok:{_SLOTS}"} <= set(state.split()):
                     return False
                 served += sum(high - low + 1 for low, high in node.slots)
         return served >= _SLOTS
