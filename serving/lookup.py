@@ -30,6 +30,8 @@ _REDIRECTS = (MovedError, AskError, TryAgainError)
 #: How often a node is tried that let more than one deadline pass. When everybody waited for a frozen node, NGINX held
 #: up the next request of a connection for a second deadline: its p99 was 102 ms.
 _TRIED_EVERY_S = 0.2
+#: A deadline that is noticed later than this was missed by this process, which did not run, and not by the node.
+_NOTICED_S = 0.02
 
 
 class LookupFailed(Exception):  # it is caught and answered, never shown
@@ -142,9 +144,11 @@ class Lookups:
                 await _pipeline(node, batch, redirected)
             self._silent.pop(id(node), None)
         except TimeoutError:
-            # The first time it may have been this process that was busy: it is tried again at once.
-            pause_s = _TRIED_EVERY_S if id(node) in self._silent else 0.0
-            self._silent[id(node)] = self._loop.time() + pause_s
+            now = self._loop.time()
+            if now - batch[0].deadline <= _NOTICED_S:
+                # The first time it is tried again at once: it may have been a hiccup.
+                pause_s = _TRIED_EVERY_S if id(node) in self._silent else 0.0
+                self._silent[id(node)] = now + pause_s
         except Exception as error:  # noqa: BLE001  # uvloop raises RuntimeError, redis-py many more
             _LOG.debug("a pipeline to %s failed: %r", node.name, error)
         finally:
