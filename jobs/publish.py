@@ -2,8 +2,8 @@
 
 In: the lists, the checks and the decision of a release. Out: `manifest.json` and a release that the catalog calls
 verified. Guarantees that nothing that failed a gate is loaded, that the live release is not touched, that
-every value was read back from primaries and compared byte for byte before the release can be activated, and
-that a publish which died leaves nothing that blocks the next.
+every value was read back from primaries, compared byte for byte and confirmed by Redis replicas, where there are any,
+before the release can be activated, and that a publish which died leaves nothing that blocks the next.
 """
 
 import json

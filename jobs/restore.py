@@ -95,7 +95,8 @@ def _make_whole(store: Store, release: str) -> tuple[list[str], int]:
         place(store, folder, described, rate=store.settings.load_rate)
         return [release], 0
     what = encoding.stored(folder, store.namespace, described)
-    return [], read_back(store, what, _go_on)
+    mended, _ = read_back(store, what, _go_on)
+    return [], mended
 
 
 def _point(store: Store, standing: Standing, live: str, previous: str | None) -> int:

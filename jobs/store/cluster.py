@@ -139,9 +139,18 @@ def confirmed(cluster: RedisCluster, node: ClusterNode, timeout_ms: int = 1000) 
         return int(connection.wait(1, timeout_ms)) >= 1
 
 
-def all_confirmed(cluster: RedisCluster, timeout_ms: int = 5000) -> bool | None:
-    """Return `confirmed` over all primaries: false if any is not, None where there are no Redis replicas."""
-    told = {confirmed(cluster, node, timeout_ms) for node in cluster.get_primaries()}
+def all_confirmed(cluster: RedisCluster, timeout_ms: int = 1000) -> bool | None:
+    """Return whether every shard has a Redis replica with all that its primary was told; None where there are none.
+
+    Asked by the topology of now. Where no Redis replica confirms, it is what says whether there is one: a primary that
+    was cut off from its own, or is one itself by now, knows of none, and what it holds alone a failover takes away.
+    """
+    patiently(cluster.nodes_manager.initialize)
+    shards = {nodes[0].name: nodes for nodes in cluster.nodes_manager.slots_cache.values()}
+    told: set[bool | None] = set()
+    for primary, *copies in shards.values():
+        said = confirmed(cluster, primary, timeout_ms)
+        told.add(True if said else False if copies else None)
     return None if told == {None} else False not in told
 
 

@@ -17,7 +17,7 @@ from jobs.runtime.errors import BrokenInput, GateRefused, NightshelfError, TryLa
 from jobs.store import encoding, loading, removal
 from jobs.store.catalog import LOADING, Answer
 from jobs.store.changes import Store
-from jobs.store.cluster import TROUBLES, all_confirmed
+from jobs.store.cluster import FAILOVER_S, TROUBLES, all_confirmed
 from jobs.store.encoding import Stored
 from jobs.store.lease import Lease, this_process
 
@@ -75,9 +75,8 @@ def _place(store: Store, what: Stored, lease: Lease, dead: tuple[str, ...], rate
     started = time.monotonic()
     loading.load(store.cluster, what, rate=rate, keep_going=lease.renew)
     loaded = time.monotonic()
-    rewritten = read_back(store, what, lease.renew)
+    rewritten, confirmed = read_back(store, what, lease.renew)
     checked = time.monotonic()
-    confirmed = all_confirmed(store.cluster)
     if not store.catalog.change("verify", lease.release, lease.token).ok:
         raise lease.overtaken()
     return Placed(
@@ -90,11 +89,29 @@ def _place(store: Store, what: Stored, lease: Lease, dead: tuple[str, ...], rate
     )
 
 
-def read_back(store: Store, what: Stored, keep_going: Callable[[], None]) -> int:
-    """Compare every value with what it must be; write anew what differs and compare again.
+def read_back(
+    store: Store, what: Stored, keep_going: Callable[[], None]
+) -> tuple[int, bool | None]:
+    """Compare every value with what it must be, and again until Redis replicas have what was compared.
 
-    Returns how many hashes were written anew. Raises TryLater when values differ again.
+    A primary that was cut off answers with all that it was told, and a failover takes it away. Returns how many hashes
+    were written anew, and None for confirmed where there are no Redis replicas. Raises TryLater when values differ
+    again right after they were written, or Redis replicas lag behind for longer than a failover takes.
     """
+    give_up_at = time.monotonic() + FAILOVER_S
+    rewritten = _compared(store, what, keep_going)
+    while (confirmed := all_confirmed(store.cluster)) is False:
+        if time.monotonic() > give_up_at:
+            raise TryLater(
+                f"no Redis replica had all of this release within {FAILOVER_S:g} s",
+                f"release {what.meta.release}",
+                "see `redis-cli info replication` of each node, then run the step again",
+            )
+        rewritten += _compared(store, what, keep_going)
+    return rewritten, confirmed
+
+
+def _compared(store: Store, what: Stored, keep_going: Callable[[], None]) -> int:
     wrong = loading.differences(store.cluster, what, keep_going=keep_going)
     if not wrong:
         return 0

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from redis.cluster import RedisCluster
 from redis.crc import key_slot
 
 from deploy.local import cluster
@@ -18,10 +19,13 @@ from jobs.release.folder import Artifacts
 from jobs.runtime.errors import TryLater
 from jobs.runtime.settings import Settings
 from jobs.store import cluster as store_cluster
+from jobs.store import placing
+from schemas import keys
 from schemas.environment import Node
 from tests import store
 from tests.conftest import free_ports
 from tests.releases import write_release
+from tests.waiting import until
 
 _DEADLINE_S = 60
 
@@ -86,6 +90,57 @@ def test_redis_replicas_that_do_not_confirm_and_primaries_that_are_gone(
     monkeypatch.setattr(store_cluster, "FAILOVER_S", 1.0)
     with pytest.raises(TryLater):
         activate.run(artifacts, releases[0], settings, force=True)
+
+
+def test_what_a_failover_takes_after_the_read_back_is_written_anew(
+    nodes: Nodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A release is verified only when Redis replicas have what was read; a lost hash is found and written again."""
+    settings = nodes.settings(tmp_path / "artifacts")
+    folder = write_release(settings.artifacts, "2026-01-01")
+    asked: list[bool | None] = []
+
+    def lossy(cluster: RedisCluster) -> bool | None:
+        """Lose a hash and say that nobody confirms, as a primary that was cut off; then tell the truth."""
+        if not asked:
+            asked.append(False)
+            assert cluster.unlink(keys.popular(settings.namespace, folder.release)) == 1
+        else:
+            asked.append(store_cluster.all_confirmed(cluster))
+        return asked[-1]
+
+    monkeypatch.setattr(placing, "all_confirmed", lossy)
+    outcome = publish.run(folder, settings)
+    assert (outcome.rewritten, outcome.confirmed_by_redis_replicas) == (1, True)
+    assert asked[0] is False
+    assert asked[-1] is True
+    artifacts = Artifacts(settings.artifacts)
+    activate.run(artifacts, folder.release, settings)
+    assert audit.run(artifacts, settings, sample=None).differing == 0
+
+
+def test_a_publish_waits_until_a_hung_redis_replica_is_given_up(
+    nodes: Nodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While it counts nothing is verified; once the cluster calls it failed the others' word is enough."""
+    settings = nodes.settings(tmp_path / "artifacts")
+    store.go_live(Artifacts(settings.artifacts), settings, "2026-01-01")
+    folder = write_release(settings.artifacts, "2026-01-02", variant=1)
+    until(lambda: _listed(settings) == 2, "the Redis replica of the first shard counts")
+    os.kill(nodes.processes[3].pid, signal.SIGSTOP)
+    monkeypatch.setattr(placing, "FAILOVER_S", 0.0)
+    with pytest.raises(TryLater, match="no Redis replica had all"):
+        publish.run(folder, settings)
+    loaded = list_releases.run(Artifacts(settings.artifacts), settings).loaded
+    assert loaded[folder.release] != "verified"
+    monkeypatch.setattr(placing, "FAILOVER_S", float(_DEADLINE_S))
+    assert publish.run(folder, settings).confirmed_by_redis_replicas is True
+
+
+def _listed(settings: Settings) -> int:
+    """Return how many nodes the first slot has, by the cluster's word."""
+    with store.connected(settings) as found:
+        return len(found.nodes_manager.slots_cache[0])
 
 
 def test_a_primary_killed_during_a_load(nodes: Nodes, tmp_path: Path) -> None:
