@@ -4,8 +4,8 @@ In: keys and fields. Out: their values. Guarantees that each look-up gets its va
 deadline whatever goes wrong, and that no node's trouble holds up another's. Redirects are the client library's
 business; a client that does not answer any more is replaced by a fresh one, which learns the topology anew.
 
-Each node has one pipeline under way at a time, and what comes meanwhile goes with the next one. A node that let a
-deadline pass is tried by one pipeline now and then; what comes meanwhile fails at once instead of waiting as well.
+Each node has one pipeline under way at a time, and what comes meanwhile goes with the next one. A silent node
+is tried by one pipeline now and then; what comes meanwhile fails at once instead of waiting as well.
 """
 
 import asyncio
@@ -27,9 +27,9 @@ _LOG = logging.getLogger(__name__)
 
 _Waiter = asyncio.Future[Any]
 _REDIRECTS = (MovedError, AskError, TryAgainError)
-#: How often a node is tried that let more than one deadline pass. When everybody waited for a frozen node, NGINX held
-#: up the next request of a connection for a second deadline: its p99 was 102 ms.
-_TRIED_EVERY_S = 0.2
+#: A node that has said nothing for so many deadlines is silent, and tried as often as this. When everybody waited for a
+#: frozen node, NGINX held up the next request of a connection for a second deadline: its p99 was 102 ms.
+_SILENT_DEADLINES, _TRIED_EVERY_S = 2, 0.05
 #: A deadline that is noticed later than this was missed by this process, which did not run, and not by the node.
 _NOTICED_S = 0.02
 
@@ -58,7 +58,8 @@ class Lookups:
         self._cluster = client.connect(settings, *settings.redis)
         # By the identity of the node's object: a fresh client's node waits for nothing of the old one's.
         self._waiting: dict[int, list[_Lookup]] = {}
-        # Nodes that let a deadline pass and answered nothing since, and from when on they are tried again.
+        # Nodes that let a deadline pass: since when they have said nothing; of silent ones, when they are tried again.
+        self._quiet_since: dict[int, float] = {}
         self._silent: dict[int, float] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._healing = False
@@ -122,7 +123,7 @@ class Lookups:
         task.add_done_callback(self._tasks.discard)
 
     async def _serve(self, node: ClusterNode) -> None:
-        """Send a node what waits for it until nothing does, or it lets a deadline pass."""
+        """Send a node what waits for it until nothing does, or it is silent."""
         try:
             while batch := self._waiting[id(node)]:
                 self._waiting[id(node)] = []
@@ -142,13 +143,11 @@ class Lookups:
             # The first is the oldest: those behind a pipeline that hangs wait for no second deadline.
             async with asyncio.timeout_at(batch[0].deadline):
                 await _pipeline(node, batch, redirected)
-            self._silent.pop(id(node), None)
+            if self._quiet_since:
+                self._quiet_since.pop(id(node), None)
+                self._silent.pop(id(node), None)
         except TimeoutError:
-            now = self._loop.time()
-            if now - batch[0].deadline <= _NOTICED_S:
-                # The first time it is tried again at once: it may have been a hiccup.
-                pause_s = _TRIED_EVERY_S if id(node) in self._silent else 0.0
-                self._silent[id(node)] = now + pause_s
+            self._missed(node, batch[0].deadline)
         except Exception as error:  # noqa: BLE001  # uvloop raises RuntimeError, redis-py many more
             _LOG.debug("a pipeline to %s failed: %r", node.name, error)
         finally:
@@ -160,6 +159,14 @@ class Lookups:
                 for lookup in batch:
                     if not lookup.waiter.done() and lookup not in redirected:
                         self._fail(lookup)
+
+    def _missed(self, node: ClusterNode, deadline: float) -> None:
+        """Note that a node let a deadline pass."""
+        now = self._loop.time()
+        if now - deadline <= _NOTICED_S:
+            since = self._quiet_since.setdefault(id(node), deadline - self._deadline_s)
+            if now - since >= _SILENT_DEADLINES * self._deadline_s:
+                self._silent[id(node)] = now + _TRIED_EVERY_S
 
     async def _follow(self, lookup: _Lookup) -> None:
         """Ask again through the client library, which learns the slot's new place by it."""
@@ -192,6 +199,7 @@ class Lookups:
                 return
             fresh = await client.fresh(self._settings, key)
             old, self._cluster = self._cluster, fresh
+            self._quiet_since.clear()
             self._silent.clear()
             try:
                 # What is under way on the old client ends within the deadline.
