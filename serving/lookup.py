@@ -28,7 +28,7 @@ _LOG = logging.getLogger(__name__)
 _Waiter = asyncio.Future[Any]
 _REDIRECTS = (MovedError, AskError, TryAgainError)
 #: A node that has said nothing for so many deadlines is silent, and tried as often as this. When everybody waited for a
-#: frozen node, NGINX held up the next request of a connection for a second deadline: its p99 was 102 ms.
+#: frozen node, NGINX held up the next request of a connection for a second deadline: the p99 was 78 ms instead of 54.
 _SILENT_DEADLINES, _TRIED_EVERY_S = 2, 0.05
 #: A deadline that is noticed later than this was missed by this process, which did not run, and not by the node.
 _NOTICED_S = 0.02
@@ -79,8 +79,9 @@ class Lookups:
             self._fail(lookup)
             return waiter
         waiting = self._waiting.get(id(node))
-        tried_at = self._silent.get(id(node)) if self._silent else None
-        if tried_at is not None and (not waiting if waiting is not None else tried_at > now):
+        tried_at = self._silent.get(id(node))
+        # An empty list: the trial has been sent and not been answered.
+        if tried_at is not None and (tried_at > now or waiting == []):
             self._fail(lookup)
         elif waiting is None:
             self._waiting[id(node)] = [lookup]

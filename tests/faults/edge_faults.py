@@ -9,7 +9,8 @@ import subprocess
 import time
 from pathlib import Path
 
-from tests.faults.house import Part, listens
+from tests.deploy.nginx.front import listens
+from tests.faults.house import Part
 from tests.faults.stage import Stage
 from tests.waiting import until
 

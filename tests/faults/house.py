@@ -7,7 +7,6 @@ started has ended when the block ends.
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -26,7 +25,7 @@ from deploy.local import cluster
 from jobs.runtime.settings import Settings
 from schemas.environment import Node, node_list
 from tests.conftest import free_ports
-from tests.deploy.nginx.front import running_front
+from tests.deploy.nginx.front import listens, running_front
 from tests.faults.network import Network
 from tests.waiting import until
 
@@ -304,9 +303,3 @@ def _end(part: Part) -> None:
     if part.frozen:
         part.thaw()
     part.kill()
-
-
-def listens(port: int) -> bool:
-    """Say whether anybody listens at a port of loopback."""
-    with socket.socket() as probe:
-        return probe.connect_ex((cluster.HOST, port)) == 0

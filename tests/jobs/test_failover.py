@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import redis
 from redis.cluster import RedisCluster
 from redis.crc import key_slot
 
@@ -25,7 +26,6 @@ from schemas.environment import Node
 from tests import store
 from tests.conftest import free_ports
 from tests.releases import write_release
-from tests.waiting import until
 
 _DEADLINE_S = 60
 
@@ -124,23 +124,24 @@ def test_a_publish_waits_until_a_hung_redis_replica_is_given_up(
 ) -> None:
     """While it counts nothing is verified; once the cluster calls it failed the others' word is enough."""
     settings = nodes.settings(tmp_path / "artifacts")
-    store.go_live(Artifacts(settings.artifacts), settings, "2026-01-01")
-    folder = write_release(settings.artifacts, "2026-01-02", variant=1)
-    until(lambda: _listed(settings) == 2, "the Redis replica of the first shard counts")
+    folder = write_release(settings.artifacts, "2026-01-01")
+    _set_node_timeout(nodes, 600_000)
     os.kill(nodes.processes[3].pid, signal.SIGSTOP)
     monkeypatch.setattr(placing, "FAILOVER_S", 0.0)
     with pytest.raises(TryLater, match="no Redis replica had all"):
         publish.run(folder, settings)
     loaded = list_releases.run(Artifacts(settings.artifacts), settings).loaded
     assert loaded[folder.release] != "verified"
+    _set_node_timeout(nodes, cluster.NODE_TIMEOUT_MS)
     monkeypatch.setattr(placing, "FAILOVER_S", float(_DEADLINE_S))
     assert publish.run(folder, settings).confirmed_by_redis_replicas is True
 
 
-def _listed(settings: Settings) -> int:
-    """Return how many nodes the first slot has, by the cluster's word."""
-    with store.connected(settings) as found:
-        return len(found.nodes_manager.slots_cache[0])
+def _set_node_timeout(nodes: Nodes, milliseconds: int) -> None:
+    """Tell the primaries after how long another node counts as failed."""
+    for port in nodes.ports[:3]:
+        with redis.Redis(host=cluster.HOST, port=port) as client:
+            client.config_set("cluster-node-timeout", milliseconds)
 
 
 def test_a_primary_killed_during_a_load(nodes: Nodes, tmp_path: Path) -> None:

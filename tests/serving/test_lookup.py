@@ -106,8 +106,7 @@ def _restarted(nodes: tuple[Node, ...], node: Node, folder: Path) -> subprocess.
 def _sees_a_whole_cluster(node: Node) -> bool:
     try:
         with redis.Redis(host=node.host, port=node.port) as client:
-            told = client.execute_command("CLUSTER INFO")
-            return (told["cluster_state"], told["cluster_slots_ok"]) == ("ok", "16384")
+            return cluster._state_ok(client, 3)
     except redis.exceptions.ConnectionError:
         return False
 

@@ -157,7 +157,7 @@ def running_front(folder: Path, replicas: str, **choices: Any) -> Iterator[Front
         process = subprocess.Popen(configuration.command(folder), stderr=errors)
         front = Front(port, folder, process)
         try:
-            until(lambda: _listens(port) or process.poll() is not None, "NGINX listens", PATIENCE_S)
+            until(lambda: listens(port) or process.poll() is not None, "NGINX listens", PATIENCE_S)
             assert process.poll() is None, front.errors()
             yield front
         finally:
@@ -167,6 +167,7 @@ def running_front(folder: Path, replicas: str, **choices: Any) -> Iterator[Front
             subprocess.run(["rm", "-rf", str(remains)], check=True)
 
 
-def _listens(port: int) -> bool:
+def listens(port: int) -> bool:
+    """Say whether anybody listens at a port of loopback."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -15,9 +15,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+import redis
+
 from jobs import activate, publish
 from jobs.release.folder import Artifacts, ReleaseFolder
 from jobs.runtime.settings import Settings
+from schemas import keys
 from schemas.environment import Node, node_list
 from tests.deploy.nginx.front import PATIENCE_S, Answer, fetch
 from tests.releases import write_release
@@ -100,6 +103,19 @@ class Edge:
                 f"{release} served",
                 PATIENCE_S,
             )
+
+    @contextmanager
+    def without_pointer(self) -> Iterator[None]:
+        """Take the catalog away for a block; replicas answer from memory then, and say so."""
+        node, catalog = self.settings.redis[0], keys.catalog(self.settings.namespace)
+        with redis.RedisCluster(host=node.host, port=node.port) as store:
+            held = store.dump(catalog)
+            assert held is not None
+            store.delete(catalog)
+            try:
+                yield
+            finally:
+                store.restore(catalog, 0, held)
 
     def stop(self) -> None:
         """End all replicas."""
