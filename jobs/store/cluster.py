@@ -5,6 +5,7 @@ or incomplete cluster becomes `TryLater` with what, where and what to do, and th
 they are.
 """
 
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -156,9 +157,14 @@ def all_confirmed(cluster: RedisCluster, timeout_ms: int = 1000) -> bool | None:
 def _copied(cluster: RedisCluster, primary: ClusterNode) -> bool:
     # Not by CLUSTER SLOTS: it leaves out a Redis replica whose offset the asked node has not heard of yet.
     with cluster.get_redis_connection(primary).client() as connection:
-        nodes = list(connection.execute_command("CLUSTER NODES").values())
-    (own,) = (node["node_id"] for node in nodes if "myself" in node["flags"])
-    return any(n["master_id"] == own and "fail" not in n["flags"].split(",") for n in nodes)
+        nodes = connection.execute_command("CLUSTER NODES")
+        linked = connection.info("replication")
+    (own,) = (node["node_id"] for node in nodes.values() if "myself" in node["flags"])
+    named = {address for address, node in nodes.items() if node["master_id"] == own}
+    failed = {address for address, node in nodes.items() if "fail" in node["flags"].split(",")}
+    # A link is there up to a second before the cluster's bus tells whose Redis replica the node is.
+    ends = (end for name, end in linked.items() if re.fullmatch(r"slave\d+", name))
+    return bool((named | {f"{end['ip']}:{end['port']}" for end in ends}) - failed)
 
 
 @contextmanager

@@ -26,6 +26,7 @@ from schemas.environment import Node
 from tests import store
 from tests.conftest import free_ports
 from tests.releases import write_release
+from tests.waiting import until
 
 _DEADLINE_S = 60
 
@@ -135,6 +136,34 @@ def test_a_publish_waits_until_a_hung_redis_replica_is_given_up(
     _set_node_timeout(nodes, cluster.NODE_TIMEOUT_MS)
     monkeypatch.setattr(placing, "FAILOVER_S", float(_DEADLINE_S))
     assert publish.run(folder, settings).confirmed_by_redis_replicas is True
+
+
+def test_a_redis_replica_counts_before_the_cluster_knows_whose_it_is(
+    nodes: Nodes, tmp_path: Path
+) -> None:
+    """One that is linked, hangs and is in no node's table: not the same as none; once it is gone, there is none."""
+    (port,) = free_ports(1)
+    for place in (3, 4, 5):
+        nodes.processes[place].kill()
+    command = ["redis-server", "--port", str(port), "--save", "", "--dir", str(tmp_path)]
+    with store_cluster.connected(nodes.settings(tmp_path)) as connected:
+        until(lambda: store_cluster.all_confirmed(connected, 1) is None, "all are called failed")
+        stranger = subprocess.Popen(
+            [*command, "--replicaof", cluster.HOST, str(nodes.ports[0])], stdout=subprocess.DEVNULL
+        )
+        try:
+            until(lambda: store_cluster.all_confirmed(connected), "it is linked")
+            stranger.send_signal(signal.SIGSTOP)
+            connected.set(f"{{{_tag_of_the_first_shard()}}}", "1")
+            assert store_cluster.all_confirmed(connected, 100) is False
+        finally:
+            stranger.kill()
+            stranger.wait(timeout=10)
+        until(lambda: store_cluster.all_confirmed(connected, 1) is None, "it is gone")
+
+
+def _tag_of_the_first_shard() -> str:
+    return next(tag for tag in map(str, range(99)) if key_slot(tag.encode()) < 16_384 // 3)
 
 
 def _set_node_timeout(nodes: Nodes, milliseconds: int) -> None:

@@ -84,7 +84,7 @@ def go_live(settings: Settings) -> Callable[..., ReleaseFolder]:
 
 
 def start_replica(nodes: tuple[Node, ...], **environment: str) -> Replica:
-    """Start a replica and wait until it is alive."""
+    """Start a replica whose look-ups have much time, and wait until it is alive."""
     port = free_ports(1)[0]
     process = subprocess.Popen(
         [str(Path(sys.executable).with_name("nightshelf-edge"))],
@@ -94,6 +94,8 @@ def start_replica(nodes: tuple[Node, ...], **environment: str) -> Replica:
             "NIGHTSHELF_REDIS": node_list(nodes),
             "NIGHTSHELF_POINTER_REFRESH_MS": "50",
             "NIGHTSHELF_DRAIN_S": "0.1",
+            # On however busy a machine: a look-up that misses its deadline is answered with the fallback.
+            "NIGHTSHELF_LOOKUP_DEADLINE_MS": "10000",
             **environment,
         },
     )
