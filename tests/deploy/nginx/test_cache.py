@@ -1,8 +1,11 @@
 """The cache: what it keeps, for how long, and what it never keeps."""
 
 import gzip
+import http.client
+import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 
 import pytest
 
@@ -185,3 +188,26 @@ def test_the_cache_lies_in_memory(front: Front, edge: Edge) -> None:
     """Its folder is in a tmpfs: on disk the tails were hundreds of milliseconds."""
     assert edge.replicas
     assert "proxy_cache_path /dev/shm/" in (front.folder / "nginx.conf").read_text()
+
+
+def test_kept_answers_do_not_use_up_the_descriptors(front: Front) -> None:
+    """After 2,200 kept answers were shown a worker holds no more files than a quarter of its descriptors."""
+    connection = http.client.HTTPConnection("127.0.0.1", front.port, timeout=PATIENCE_S)
+    with closing(connection):
+        for _ in range(2):
+            for user in range(5_000, 7_200):
+                connection.request("GET", f"/v1/users/{user}/recommendations")
+                assert len(connection.getresponse().read()) > 0
+    held = max(_files_of_the_cache(worker) for worker in front.workers())
+    assert 1_000 < held <= 8_192 / 4
+
+
+def _files_of_the_cache(worker: str) -> int:
+    # Descriptors come and go meanwhile; it says so and goes on.
+    found = subprocess.run(
+        ["find", f"/proc/{worker}/fd", "-lname", "*cache*"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        check=False,
+    )
+    return found.stdout.count(b"\n")
