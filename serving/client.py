@@ -6,6 +6,8 @@ cut off holds up the search for another by 200 ms.
 
 import asyncio
 import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from itertools import cycle
 from typing import Any
 
@@ -55,44 +57,58 @@ def connect(settings: Settings, *nodes: Node) -> RedisCluster:
     return client
 
 
-async def fresh(settings: Settings, key: str) -> RedisCluster:
-    """Return a new client that answers for `key`, having learned the topology from one node alone.
+@asynccontextmanager
+async def answering(
+    settings: Settings, key: str, current: RedisCluster
+) -> AsyncIterator[RedisCluster]:
+    """Give the first client that answers for `key`: the current one, or a new one that learned from one node alone.
 
-    Another node is asked every 200 ms, also while earlier ones hang: one that is frozen would hold up all of it
-    for a second, and one that is cut off from the others tells of a topology that is no more.
+    Another is asked every 200 ms, also while earlier ones hang: the current one may wait a second for a lost packet,
+    a node that is frozen would hold up all of it, and one that is cut off from the others tells of a topology that is
+    no more. New ones that are not given are closed.
     """
-    loop = asyncio.get_running_loop()
-    attempts: set[asyncio.Task[RedisCluster | None]] = set()
+    attempts = {asyncio.create_task(_asked(current, key))}
     try:
-        for node in cycle(settings.redis):
-            attempts.add(loop.create_task(_attempt(connect(settings, node), key)))
-            pause = loop.create_task(asyncio.sleep(_HEAL_EVERY_S))
-            while not pause.done():
-                waited = {*attempts, pause}
-                done, _ = await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
-                for attempt in done & attempts:
-                    attempts.discard(attempt)
-                    if (found := attempt.result()) is not None:
-                        pause.cancel()
-                        return found
+        yield await _first(attempts, settings, key)
     finally:
         for attempt in attempts:
             attempt.cancel()
         for late in await asyncio.gather(*attempts, return_exceptions=True):
-            if isinstance(late, RedisCluster):
+            if isinstance(late, RedisCluster) and late is not current:
                 await quietly_closed(late)
-    raise AssertionError("settings name a node")
 
 
-async def _attempt(client: RedisCluster, key: str) -> RedisCluster | None:
-    """Return a new client if it answers for a key, else close it."""
+async def _first(
+    attempts: set[asyncio.Task[RedisCluster | None]], settings: Settings, key: str
+) -> RedisCluster:
+    """Return what the first attempt finds that finds a client, adding more; those left in the set are under way."""
+    nodes = cycle(settings.redis)
+    while True:
+        await asyncio.wait(attempts, timeout=_HEAL_EVERY_S, return_when=asyncio.FIRST_COMPLETED)
+        for attempt in [one for one in attempts if one.done()]:
+            attempts.discard(attempt)
+            if (found := attempt.result()) is not None:
+                return found
+        attempts.add(asyncio.create_task(_made(connect(settings, next(nodes)), key)))
+
+
+async def _asked(client: RedisCluster, key: str) -> RedisCluster | None:
+    """Return a client if it answers for a key."""
+    return client if await answers_for(client, key) else None
+
+
+async def _made(client: RedisCluster, key: str) -> RedisCluster | None:
+    """Return a new client if it answers for a key, else close it, and take 200 ms at least."""
     answers = False
     try:
         answers = await answers_for(client, key, initialize=True)
     finally:
         if not answers:
             await quietly_closed(client)
-    return client if answers else None
+    if answers:
+        return client
+    await asyncio.sleep(_HEAL_EVERY_S)
+    return None
 
 
 async def answers_for(client: RedisCluster, key: str, *, initialize: bool = False) -> bool:

@@ -16,7 +16,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from hiredis import pack_command
-from redis.asyncio.cluster import ClusterNode
+from redis.asyncio.cluster import ClusterNode, RedisCluster
 from redis.crc import key_slot
 from redis.exceptions import AskError, MovedError, ResponseError, TryAgainError
 
@@ -194,21 +194,21 @@ class Lookups:
             self._start(self._replace_client(key))
 
     async def _replace_client(self, key: str) -> None:
+        old: RedisCluster | None = None
         try:
             # A deadline is also missed by a process that is busy; a new client would only cost it more.
-            if await client.answers_for(self._cluster, key):
-                return
-            fresh = await client.fresh(self._settings, key)
-            old, self._cluster = self._cluster, fresh
-            self._quiet_since.clear()
-            self._silent.clear()
-            try:
-                # What is under way on the old client ends within the deadline.
-                await asyncio.sleep(2 * self._deadline_s)
-            finally:
-                await client.quietly_closed(old)
+            async with client.answering(self._settings, key, self._cluster) as found:
+                if found is not self._cluster:
+                    old, self._cluster = self._cluster, found
+                    self._quiet_since.clear()
+                    self._silent.clear()
+                    # What is under way on the old client ends within the deadline.
+                    await asyncio.sleep(2 * self._deadline_s)
         finally:
+            # Before the old one is closed, which may take a second.
             self._healing = False
+            if old is not None:
+                await client.quietly_closed(old)
 
 
 @lru_cache(maxsize=1 << 14)

@@ -282,6 +282,26 @@ def test_an_address_that_never_answers_holds_up_no_fresh_client(
     _looking_up(nodes, work)
 
 
+def test_a_client_that_hangs_is_not_waited_for(
+    nodes: tuple[Node, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One whose connections say nothing, as after lost packets, is replaced long before it is given up."""
+    monkeypatch.setattr(client, "PROBE_TIMEOUT_S", 10 * PATIENCE_S)
+
+    async def work(lookups: Lookups, _pipelines: list[float]) -> None:
+        with socket.create_server((cluster.HOST, 0)) as silent:
+            hanging = lookups._cluster
+            for node in hanging.get_nodes():
+                await node.disconnect()
+                node._connections.clear()
+                node._free.clear()
+                node.connection_kwargs["port"] = silent.getsockname()[1]
+            await _whole_again(lookups)
+            assert lookups._cluster is not hanging
+
+    _looking_up(nodes, work)
+
+
 def test_a_killed_node_that_comes_back_is_found_again(tmp_path: Path) -> None:
     """While it is away its keys fail and the others answer; afterwards its answers come without a restart here."""
     with running_cluster(tmp_path) as nodes:
