@@ -34,9 +34,14 @@ has() { [[ ,$COMPOSE_PROFILES, == *,$1,* ]]; }
 if has logging; then compose+=(--file compose.logging.yaml); fi
 if has monitoring; then export NIGHTSHELF_AIRFLOW_STATSD_HOST=statsd; fi
 if has tracing; then export NIGHTSHELF_TRACES=${NIGHTSHELF_TRACES:-http://jaeger:4318/v1/traces}; fi
-front=nginx
+# The way in, if it is one of ours.
+front=
+if has proxy; then front=nginx; fi
 if has waf; then front=waf; fi
 if [ -f "$settings" ]; then compose+=(--env-file "$settings"); fi
+
+redis_tls=
+if [ "${NIGHTSHELF_REDIS_TLS:-false}" = true ]; then redis_tls="--tls --cacert /run/secrets/redis_ca"; fi
 
 edge_ids() { docker ps --quiet --no-trunc --filter "label=com.docker.compose.project=$project" --filter label=com.docker.compose.service=edge; }
 health() { docker inspect --format '{{.State.Health.Status}}' "$1"; }
@@ -90,7 +95,7 @@ up() {
     if [ "$(edge_ids | wc -l)" -gt "$edges" ]; then scale "$edges"; fi
     "${compose[@]}" up --detach --scale "edge=$edges"
     wait_for 180 "Airflow's pages" answers airflow-api
-    if has proxy || has waf; then wait_for 60 NGINX answers $front; fi
+    if [ -n "$front" ]; then wait_for 60 NGINX answers $front; fi
 }
 
 answers() {
@@ -100,7 +105,9 @@ answers() {
 }
 
 address() { docker inspect --format "{{(index .NetworkSettings.Networks \"${project}_edge\").IPAddress}}:8081" "$1"; }
-front_id() { if has proxy || has waf; then "${compose[@]}" ps --quiet "$front"; fi; }
+front_id() { if [ -n "$front" ]; then "${compose[@]}" ps --quiet "$front"; fi; }
+# Says whom it asks: NGINX run by follow.py.
+follows() { [ -n "$1" ] && docker exec "$1" test -e /run/nginx/replicas; }
 sends_to() { docker exec "$1" grep -qxF "$2" /run/nginx/replicas; }
 sends_to_none_of() { ! docker exec "$1" grep -qxF "$2" /run/nginx/replicas; }
 
@@ -109,7 +116,7 @@ leave() {
     local id way leaving
     way=$(front_id)
     leaving=$(for id in "$@"; do address "$id"; done)
-    if [ -n "$way" ] && docker exec "$way" test -e /run/nginx/replicas; then
+    if follows "$way"; then
         docker exec --interactive "$way" sh -c 'cat >/run/nginx/leaving' <<<"$leaving"
         wait_for 120 "NGINX leaves $*" sends_to_none_of "$way" "$leaving"
     else
@@ -151,7 +158,7 @@ roll() {
     done
     local way
     way=$(front_id)
-    if [ -n "$way" ] && docker exec "$way" test -e /run/nginx/replicas; then
+    if follows "$way"; then
         for id in "${new[@]}"; do wait_for 120 "NGINX sends requests to version $1" sends_to "$way" "$(address "$id")"; done
     fi
     leave "${old[@]}"
@@ -161,10 +168,9 @@ roll() {
 jobs() { "${compose[@]}" run --rm -T jobs "$@"; }
 
 users() {
-    local node tls=
-    [ "${NIGHTSHELF_REDIS_TLS:-false}" = true ] && tls="--tls --cacert /run/secrets/redis_ca"
+    local node
     for node in redis-{1..6}; do
-        "${compose[@]}" exec -T -e "REDIS_CLI_OPTIONS=-h $node $tls" "$node" /opt/redis/users.sh apply
+        "${compose[@]}" exec -T -e "REDIS_CLI_OPTIONS=-h $node $redis_tls" "$node" /opt/redis/users.sh apply
     done
 }
 
@@ -200,7 +206,7 @@ audit_log() {
         "select json_build_object('kind', 'airflow', 'time', dttm, 'who', owner, 'event', event, 'dag', dag_id, 'run', run_id, 'extra', extra)
          from log where owner is not null and event not like 'cli_%' order by dttm"
     # As far as Docker keeps it: "api_key" is the caller's name, "!" a key that nobody knows.
-    if has proxy || has waf; then
+    if [ -n "$front" ]; then
         "${compose[@]}" logs --no-color --no-log-prefix "$front" 2>/dev/null | sed -n '/"api_key":""/d; s/^{"time":.*"api_key":/{"kind":"api_key",&/; s/,{"time"/,"time"/; /^{"kind"/p'
     fi
     local node
@@ -211,12 +217,11 @@ audit_log() {
 
 # redis-cli in a node's container as the administrator; the password is on no command line.
 redis_admin() {
-    local node=$1 tls=
+    local node=$1
     shift
-    [ "${NIGHTSHELF_REDIS_TLS:-false}" = true ] && tls="--tls --cacert /run/secrets/redis_ca"
     # shellcheck disable=SC2016  # for the shell in the container
     "${compose[@]}" exec -T "$node" sh -euc \
-        'REDISCLI_AUTH=$(head -n 1 /run/secrets/redis_admin_password) exec redis-cli --user admin --no-auth-warning '"-h $node $tls"' "$@"' redis-cli "$@"
+        'REDISCLI_AUTH=$(head -n 1 /run/secrets/redis_admin_password) exec redis-cli --user admin --no-auth-warning '"-h $node $redis_tls"' "$@"' redis-cli "$@"
 }
 
 # One line a verb that changes something: when, who, what, how it ended.

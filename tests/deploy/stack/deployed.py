@@ -63,6 +63,17 @@ class Deployed:
         assert not check or done.returncode == 0, f"{verb}: {done.stdout}\n{done.stderr}"
         return done
 
+    @contextmanager
+    def settings(self, **changed: str) -> Iterator[None]:
+        """Change variables of the stack's `.env` for a block; what runs is left as it is."""
+        file = self.folder / ".env"
+        before = file.read_text()
+        file.write_text(before + "".join(f"{name}={value}\n" for name, value in changed.items()))
+        try:
+            yield
+        finally:
+            file.write_text(before)
+
     def compose(
         self, *arguments: str, check: bool = True, variables: Mapping[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:

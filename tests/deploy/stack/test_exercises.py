@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import subprocess
 import time
 from collections.abc import Callable
@@ -103,6 +104,37 @@ def test_to_another_version_and_back(stack: Deployed) -> None:
             assert images == {f"nightshelf/serving:{version}"}
             seen.some_more()
         _ended(stack, "roll to another version and back", finish)
+
+
+def test_the_rest_follows_to_another_version_and_back(stack: Deployed) -> None:
+    """`roll`, the version in `.env`, `up`: every container of an image of ours is of that version; the same lists."""
+    before = stack.lists()
+    for version in (VERSIONS[1], VERSIONS[0]):
+        with stack.settings(NIGHTSHELF_VERSION=version):
+            stack.run("roll", version)
+            stack.run("up")
+            assert _versions(stack) == {version}
+            stack.wait_personal()
+            assert stack.lists() == before
+
+
+def _versions(stack: Deployed) -> set[str]:
+    described = json.loads(docker("inspect", *stack.containers()))
+    images = [container["Config"]["Image"] for container in described]
+    return {image.split(":")[1] for image in images if image.startswith("nightshelf/")}
+
+
+def test_the_password_of_airflows_pages_is_exchanged(stack: Deployed) -> None:
+    """The file written, the three containers taken away, `up`: the new one opens the pages, the old one does not."""
+    file = stack.secrets / "airflow_password"
+    old = file.read_text().strip()
+    file.write_text(secrets.token_hex() + "\n")
+    parts = ("airflow-api", "airflow-scheduler", "airflow-dag-processor")
+    docker("rm", "--force", *(container for part in parts for container in stack.containers(part)))
+    stack.run("up")
+    assert stack.airflow.get("/dags")["dags"]
+    login = {"username": "admin", "password": old}
+    assert stack.airflow.call("POST", "/auth/token", login, token=False)[0] == 401
 
 
 def test_a_version_that_does_not_get_ready_is_not_rolled_out(stack: Deployed) -> None:

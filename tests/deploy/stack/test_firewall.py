@@ -196,3 +196,19 @@ def _shown(page: Page, url: str) -> bool:
 def _cards(page: Page, asked: list[tuple[int, str]]) -> bool:
     page.wait_for_timeout(100)
     return sum("/v1/books/" in url for _, url in asked) >= 10
+
+
+def test_it_takes_the_place_of_nginx(stack: Deployed) -> None:
+    """The steps of deploy/guides.md: `down`, the profile in `.env`, `up`; and back the same way."""
+    path, headers = ATTACKS["sqlmap"]
+    assert _ask(stack.address, path, **headers).status == 200
+    stack.run("down")
+    with stack.settings(COMPOSE_PROFILES="waf"):
+        stack.run("up")
+        stack.wait_personal()
+        assert stack.containers("nginx") == []
+        assert _ask(stack.address, path, **headers).status == 400
+        stack.run("down")
+    stack.run("up")
+    stack.wait_personal()
+    assert stack.containers("waf") == []
