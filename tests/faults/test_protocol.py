@@ -50,11 +50,11 @@ def test_nothing_breaks_it_in_larger_searches(tmp_path: Path, bounds: Bounds) ->
     ("guard", "bounds"),
     [
         ("NO_TOKEN", (0, 0, 1, 0, 1)),
-        ("NO_GRACE", (0, 0, 0, 0, 2)),
-        ("NO_CLOSE", (1, 0, 0, 0, 2)),
+        pytest.param("NO_GRACE", (0, 0, 0, 0, 2), marks=pytest.mark.slow),
+        pytest.param("NO_CLOSE", (1, 0, 0, 0, 2), marks=pytest.mark.slow),
         pytest.param("NO_GENERATION", (0, 0, 0, 0, 2), marks=pytest.mark.slow),
         pytest.param("NO_DEADLINE", (0, 0, 1, 0, 2), marks=pytest.mark.slow),
-        ("NO_QUARANTINE", (0, 0, 0, 0, 2)),
+        pytest.param("NO_QUARANTINE", (0, 0, 0, 0, 2), marks=pytest.mark.slow),
         pytest.param("NO_RUN", (1, 1, 1, 0, 1), marks=pytest.mark.slow),
     ],
 )
