@@ -27,13 +27,16 @@ _AFTER_OK_S = 1.0
 _REDIS_P99_S, _EDGE_P99_S, _LATER_P99_S = 0.070, 0.300, 0.070
 _EDGE_S = 3.0
 _SHOWN = 3
+#: When each of 400 requests a second gets lists of its own for this long, the fault has taken none away any more.
+_QUIET_S = 1.0
 
 
 @dataclass
 class Row:
     """One fault. Seconds; `again_s` from each fault to the last fallback, `after_ok_s` from when all was well to it.
 
-    `late` are fallbacks without a fault whose look-up took longer than its deadline: true, of a busy machine.
+    `late` are fallbacks whose look-up took longer than its deadline, of a busy machine: true, and no fault's. They come
+    without a fault, or when all had been well and every list personal for a second.
     `p99_s` is over the time without personal lists (at least 1 s; with an edge replica 3), `later_p99_s` later.
     """
 
@@ -101,15 +104,38 @@ class Row:
 
 @dataclass
 class _Window:
-    """The exchanges of one round, as far as figures need them."""
+    """The exchanges of one round, as far as figures need them; fallbacks are pairs of due and done."""
 
     round: Round
-    answers: list[tuple[float, float, bool]] = field(default_factory=list)
+    answers: list[tuple[float, float]] = field(default_factory=list)
+    fallbacks: list[tuple[float, float]] = field(default_factory=list)
+
+    def set_late_apart(self, lookup_deadline_s: float) -> int:
+        """Take away fallbacks of a busy machine that came long after those of the fault; return how many."""
+        groups: list[list[tuple[float, float]]] = []
+        for due, done in sorted(self.fallbacks):
+            if not groups or due - groups[-1][-1][0] >= _QUIET_S:
+                groups.append([])
+            groups[-1].append((due, done))
+        late = [one for one in groups[1:] if self._of_a_busy_machine(one, lookup_deadline_s)]
+        self.fallbacks = [pair for group in groups if group not in late for pair in group]
+        return sum(map(len, late))
+
+    def _of_a_busy_machine(self, group: list[tuple[float, float]], deadline_s: float) -> bool:
+        one, begun = self.round, group[0][0]
+        # What was lost comes back between the two: a disturbance of its own.
+        settling = one.mended_at <= begun <= one.whole_at + _AFTER_OK_S
+        stalls = [pair for pair in group if pair[1] - pair[0] >= deadline_s]
+        return (
+            begun > one.healed_at + _AFTER_OK_S
+            and not settling
+            and all(_beside(pair, stalls, deadline_s) for pair in group)
+        )
 
     def again_s(self, since: float, until: float) -> float:
         """Return seconds from a moment to the last fallback that was asked for before another."""
-        fallbacks = [done for due, done, fallback in self.answers if fallback and due < until]
-        return max(0.0, max(fallbacks, default=since) - since)
+        ended = [done for due, done in self.fallbacks if due < until]
+        return max(0.0, max(ended, default=since) - since)
 
     def after_ok_s(self) -> float:
         """Return for how long there were fallbacks after all was well."""
@@ -120,12 +146,12 @@ class _Window:
     def _asked_after(self, since: float, until: float) -> float:
         if isnan(since):
             return 0.0
-        asked = [due for due, _, fallback in self.answers if fallback and since < due < until]
+        asked = [due for due, _ in self.fallbacks if since < due < until]
         return max(asked, default=since) - since
 
     def latencies(self, since: float, until: float) -> list[float]:
         """Return the latencies of what was due in an interval."""
-        return [done - due for due, done, _ in self.answers if since <= due < until]
+        return [done - due for due, done in self.answers if since <= due < until]
 
 
 def rows(
@@ -150,7 +176,9 @@ def rows(
         fallback = any(reason.encode() in exchange.body for reason in DEGRADED)
         row.fallbacks += fallback
         if inside:
-            windows[place].answers.append((exchange.due_at, exchange.done_at, fallback))
+            windows[place].answers.append((exchange.due_at, exchange.done_at))
+            if fallback:
+                windows[place].fallbacks.append((exchange.due_at, exchange.done_at))
         if fallback and exchange.latency_s >= lookup_deadline_s:
             stalls.append((exchange.due_at, exchange.done_at))
         wrong += [(row, violation) for violation in checker.check([exchange])]
@@ -159,6 +187,8 @@ def rows(
         found[one.fault].injected += one.injected
         found[one.fault].failovers += one.failovers
         found[one.fault].findings += one.findings
+    for window in windows:
+        found[window.round.fault].late += window.set_late_apart(lookup_deadline_s)
     for row in found.values():
         _times(row, [window for window in windows if window.round.fault == row.fault])
     return [row for row in found.values() if row.requests], told
@@ -191,7 +221,13 @@ def _late(violation: Violation, stalls: list[tuple[float, float]], deadline_s: f
     """
     if violation.kind != UNTRUE or not violation.told.startswith(STORE_UNAVAILABLE):
         return False
-    due, done = violation.exchange.due_at, violation.exchange.done_at
+    return _beside((violation.exchange.due_at, violation.exchange.done_at), stalls, deadline_s)
+
+
+def _beside(
+    pair: tuple[float, float], stalls: list[tuple[float, float]], deadline_s: float
+) -> bool:
+    due, done = pair
     return any(b <= done + deadline_s and due - deadline_s <= e for b, e in stalls)
 
 

@@ -108,6 +108,7 @@ def line(row: Row, node_timeout_ms: int) -> str:
         f"{row.requests:,}",
         row.wrong,
         row.unanswered,
+        row.late,
         again,
         after_ok,
         f"{1000 * row.p99_s:.0f}, {1000 * row.later_p99_s:.0f}",
@@ -165,15 +166,16 @@ with what the parquet files of the releases say.
 reason; {unanswered} requests without a valid answer.** The oldest answer was of a release that had not been live for
 {stalest:.1f} s (allowed: 30).
 
-| fault | injected | requests | wrong | none | personal again, s | after ok, s | p99, later, ms | goals |
-|---|---|---|---|---|---|---|---|---|
+| fault | injected | requests | wrong | none | late | personal again, s | after ok, s | p99, later, ms | goals |
+|---|---|---|---|---|---|---|---|---|---|
 {table}
 
 - *fault*: in brackets the node time-out of Redis. *wrong*: wrong, mixed, of a release that was not served, stale, or
-  a fallback without its reason. *none*: no answer within {within:g} s.
+  a fallback without its reason. *none*: no answer within {within:g} s. *late*: fallbacks since a look-up took longer
+  than its deadline, which came without a fault, or a second and more after all had been well and all lists personal.
 - *personal again*: from the fault to the last fallback, median and greatest. *after ok*: the greatest time from when
   all reachable nodes said `cluster_state:ok` (and what was lost had been restored) to the last request that still got
-  a fallback. Other faults take no list away; what a busy machine does not look up in time is a fallback there, too.
+  a fallback, but for *late* ones. Other faults take no list away.
 - *p99* (the greatest of several runs): while there were fallbacks, at least 1 s, with faults of edge replicas and
   NGINX 3 s; *later*: after that.
 - *goals*: with a killed primary personal lists within the node time-out and 2.5 s; with other faults of Redis after

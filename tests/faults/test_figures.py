@@ -95,9 +95,37 @@ def test_times_run_from_the_fault_and_from_when_all_was_well(place: Place) -> No
 def test_a_fallback_after_the_mending_counts_from_when_all_was_whole(place: Place) -> None:
     """Asked for 1.5 s after the cluster was whole again."""
     row = place.rows(
-        place.answer(101.0, 0.05, fallback=True), place.answer(107.5, 0.05, fallback=True)
+        place.answer(101.0, 0.05, fallback=True), place.answer(107.5, 0.02, fallback=True)
     )[_FAULT]
     assert (row.again_s, row.after_ok_s) == ([1.05], [1.5])
+
+
+@pytest.mark.parametrize(
+    ("later", "after_ok_s", "late"),
+    [
+        # A look-up of 60 ms, and one that waited in its pipeline, after a second of personal lists: not the fault's.
+        ([(104.7, 0.06), (104.72, 0.01)], 0.55, 2),
+        # An answer that was not late is the fault's, however long after.
+        ([(104.7, 0.01)], 1.7, 0),
+        # No second of personal lists before it.
+        ([(104.3, 0.06), (104.7, 0.06)], 1.7, 0),
+        # The killed node is coming back.
+        ([(105.5, 0.06), (106.4, 0.06)], 0.55, 0),
+        # It was back a second before.
+        ([(107.2, 0.06)], 0.55, 1),
+    ],
+)
+def test_what_a_busy_machine_did_long_after_is_set_apart(
+    place: Place, later: list[tuple[float, float]], after_ok_s: float, late: int
+) -> None:
+    """Late look-ups after a second in which every list was personal are counted, and not as the fault's."""
+    row = place.rows(
+        place.answer(101.0, 0.05, fallback=True),
+        place.answer(103.55, 0.05, fallback=True),
+        *(place.answer(due_at, took_s, fallback=True) for due_at, took_s in later),
+    )[_FAULT]
+    assert (row.after_ok_s, row.late) == ([after_ok_s], late)
+    assert row.fallbacks == 2 + len(later)
 
 
 def test_a_fallback_without_a_fault_is_true_only_if_its_look_up_was_late(place: Place) -> None:
