@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from hiredis import pack_command
 from redis.asyncio.cluster import ClusterNode, RedisCluster
 from redis.crc import key_slot
-from redis.exceptions import AskError, MovedError, ResponseError, TryAgainError
+from redis.exceptions import ResponseError
 
 from serving import client
 from serving.settings import Settings
@@ -26,7 +26,6 @@ from serving.settings import Settings
 _LOG = logging.getLogger(__name__)
 
 _Waiter = asyncio.Future[Any]
-_REDIRECTS = (MovedError, AskError, TryAgainError)
 #: A node that has said nothing for so many deadlines is silent, and tried as often as this. When everybody waited for a
 #: frozen node, NGINX held up the next request of a connection for a second deadline: the p99 was 78 ms instead of 54.
 _SILENT_DEADLINES, _TRIED_EVERY_S = 2, 0.05
@@ -102,7 +101,7 @@ class Lookups:
                 node = self._cluster.nodes_manager.get_node_from_slot(_slot(command[1]))
                 try:
                     return await node.execute_command(*command)
-                except _REDIRECTS:
+                except client.REDIRECTS:
                     return await self._cluster.execute_command(*command)
         except Exception as error:
             self._heal(command[1])
@@ -230,7 +229,7 @@ async def _pipeline(node: ClusterNode, batch: list[_Lookup], redirected: list[_L
         for lookup in batch:
             try:
                 found = await connection.read_response()
-            except _REDIRECTS:
+            except client.REDIRECTS:
                 redirected.append(lookup)
             except ResponseError as error:
                 _LOG.debug("%s refused %s: %r", node.name, lookup.command[1], error)

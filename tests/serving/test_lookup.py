@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import pytest
 import redis
 import uvloop
 from redis._parsers.hiredis import _AsyncHiredisParser
-from redis.asyncio.cluster import RedisCluster
+from redis.asyncio.cluster import NodesManager, RedisCluster
 from redis.exceptions import ResponseError, TimeoutError  # noqa: A004  # redis-py's own
 
 from deploy.local import cluster
@@ -298,6 +299,65 @@ def test_a_client_that_hangs_is_not_waited_for(
                 node.connection_kwargs["port"] = silent.getsockname()[1]
             await _whole_again(lookups)
             assert lookups._cluster is not hanging
+
+    _looking_up(nodes, work)
+
+
+def test_nodes_that_answer_at_last_are_not_all_learned_from(
+    nodes: tuple[Node, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Six fresh clients hang with the nodes; when these go on, the first one reads the topology, not all at once."""
+    monkeypatch.setattr(client, "PROBE_TIMEOUT_S", 10 * PATIENCE_S)
+    connect, initialize = client.connect, NodesManager.initialize
+    connected: list[RedisCluster] = []
+    learned: list[NodesManager] = []
+    six = asyncio.Event()
+
+    def counted(*arguments: Any) -> RedisCluster:
+        connected.append(connect(*arguments))
+        if len(connected) == 6:
+            six.set()
+        return connected[-1]
+
+    async def counting(self: NodesManager, *arguments: Any, **options: Any) -> None:
+        await initialize(self, *arguments, **options)
+        learned.append(self)
+
+    async def work(lookups: Lookups, _pipelines: list[float]) -> None:
+        monkeypatch.setattr(client, "connect", counted)
+        monkeypatch.setattr(NodesManager, "initialize", counting)
+        with ExitStack() as stack:
+            for node in nodes:
+                stack.enter_context(frozen(node))
+            await _ask(lookups)
+            await asyncio.wait_for(six.wait(), PATIENCE_S)
+        await _whole_again(lookups)
+
+    _looking_up(nodes, work)
+    assert len(learned) <= 2
+
+
+def test_a_client_is_closed_also_where_closing_it_is_cancelled(nodes: tuple[Node, ...]) -> None:
+    """No connection is left open, which the loop would wait for at its end."""
+
+    async def work(lookups: Lookups, _pipelines: list[float]) -> None:
+        fresh = client.connect(lookups._settings, *nodes)
+        await fresh.initialize()
+        node = fresh.get_node_from_key(KEYS[0])
+        assert node is not None
+        await node.execute_command("EXISTS", KEYS[0])
+        (used,) = node._connections
+        try:
+            assert used.is_connected
+            closing = asyncio.create_task(client.quietly_closed(fresh))
+            await asyncio.sleep(0)
+            closing.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await closing
+            assert not used.is_connected
+        finally:
+            await used.disconnect()
+            await fresh.aclose()
 
     _looking_up(nodes, work)
 
