@@ -15,6 +15,7 @@ from tests.faults.checker import INVALID, LATE, NO_ANSWER, UNTRUE, Checker, Viol
 from tests.faults.exchange import Exchange
 from tests.faults.stage import Round
 from tests.faults.timeline import DEGRADED, STORE_UNAVAILABLE
+from tests.faults.window import AFTER_OK_S, Window, beside
 
 #: What a fault is judged by.
 FAILOVER, HEAL, EDGE, NOTHING = "failover", "heal", "edge", "nothing"
@@ -23,12 +24,9 @@ BETWEEN = "between faults"
 
 #: Seconds beyond the node time-out after which lists are personal again.
 FAILOVER_S = 2.5
-_AFTER_OK_S = 1.0
 _REDIS_P99_S, _EDGE_P99_S, _LATER_P99_S = 0.070, 0.300, 0.070
 _EDGE_S = 3.0
 _SHOWN = 3
-#: When each of 400 requests a second gets lists of its own for this long, the fault has taken none away any more.
-_QUIET_S = 1.0
 
 
 @dataclass
@@ -86,7 +84,7 @@ class Row:
                 self.p99_s <= _REDIS_P99_S
             )
         if self.goal == HEAL:
-            return max(self.after_ok_s, default=0) <= _AFTER_OK_S and self.p99_s <= _REDIS_P99_S
+            return max(self.after_ok_s, default=0) <= AFTER_OK_S and self.p99_s <= _REDIS_P99_S
         if self.goal == EDGE:
             return self.p99_s <= _EDGE_P99_S and self.later_p99_s <= _LATER_P99_S
         return True
@@ -102,58 +100,6 @@ class Row:
         return max(self.again_s, default=0.0)
 
 
-@dataclass
-class _Window:
-    """The exchanges of one round, as far as figures need them; fallbacks are pairs of due and done."""
-
-    round: Round
-    answers: list[tuple[float, float]] = field(default_factory=list)
-    fallbacks: list[tuple[float, float]] = field(default_factory=list)
-
-    def set_late_apart(self, lookup_deadline_s: float) -> int:
-        """Take away fallbacks of a busy machine that came long after those of the fault; return how many."""
-        groups: list[list[tuple[float, float]]] = []
-        for due, done in sorted(self.fallbacks):
-            if not groups or due - groups[-1][-1][0] >= _QUIET_S:
-                groups.append([])
-            groups[-1].append((due, done))
-        late = [one for one in groups[1:] if self._of_a_busy_machine(one, lookup_deadline_s)]
-        self.fallbacks = [pair for group in groups if group not in late for pair in group]
-        return sum(map(len, late))
-
-    def _of_a_busy_machine(self, group: list[tuple[float, float]], deadline_s: float) -> bool:
-        one, begun = self.round, group[0][0]
-        # What was lost comes back between the two: a disturbance of its own.
-        settling = one.mended_at <= begun <= one.whole_at + _AFTER_OK_S
-        stalls = [pair for pair in group if pair[1] - pair[0] >= deadline_s]
-        return (
-            begun > one.healed_at + _AFTER_OK_S
-            and not settling
-            and all(_beside(pair, stalls, deadline_s) for pair in group)
-        )
-
-    def again_s(self, since: float, until: float) -> float:
-        """Return seconds from a moment to the last fallback that was asked for before another."""
-        ended = [done for due, done in self.fallbacks if due < until]
-        return max(0.0, max(ended, default=since) - since)
-
-    def after_ok_s(self) -> float:
-        """Return for how long there were fallbacks after all was well."""
-        end = self.round.mended_at
-        first = self._asked_after(self.round.healed_at, inf if isnan(end) else end)
-        return max(first, self._asked_after(self.round.whole_at, inf))
-
-    def _asked_after(self, since: float, until: float) -> float:
-        if isnan(since):
-            return 0.0
-        asked = [due for due, _ in self.fallbacks if since < due < until]
-        return max(asked, default=since) - since
-
-    def latencies(self, since: float, until: float) -> list[float]:
-        """Return the latencies of what was due in an interval."""
-        return [done - due for due, done in self.answers if since <= due < until]
-
-
 def rows(
     goals: dict[str, str],
     rounds: list[Round],
@@ -164,7 +110,7 @@ def rows(
     """Check all exchanges and return a row per fault, and what was wrong in words."""
     ordered = sorted(rounds, key=lambda one: one.begun_at)
     begins = [one.begun_at for one in ordered]
-    windows = [_Window(one) for one in ordered]
+    windows = [Window(one) for one in ordered]
     found = {fault: Row(fault, goals.get(fault, NOTHING)) for fault in (*goals, BETWEEN)}
     wrong: list[tuple[Row, Violation]] = []
     stalls: list[tuple[float, float]] = []
@@ -188,7 +134,7 @@ def rows(
         found[one.fault].failovers += one.failovers
         found[one.fault].findings += one.findings
     for window in windows:
-        found[window.round.fault].late += window.set_late_apart(lookup_deadline_s)
+        found[window.round.fault].late += window.set_late_apart(stalls, lookup_deadline_s)
     for row in found.values():
         _times(row, [window for window in windows if window.round.fault == row.fault])
     return [row for row in found.values() if row.requests], told
@@ -221,17 +167,10 @@ def _late(violation: Violation, stalls: list[tuple[float, float]], deadline_s: f
     """
     if violation.kind != UNTRUE or not violation.told.startswith(STORE_UNAVAILABLE):
         return False
-    return _beside((violation.exchange.due_at, violation.exchange.done_at), stalls, deadline_s)
+    return beside((violation.exchange.due_at, violation.exchange.done_at), stalls, deadline_s)
 
 
-def _beside(
-    pair: tuple[float, float], stalls: list[tuple[float, float]], deadline_s: float
-) -> bool:
-    due, done = pair
-    return any(b <= done + deadline_s and due - deadline_s <= e for b, e in stalls)
-
-
-def _times(row: Row, windows: list[_Window]) -> None:
+def _times(row: Row, windows: list[Window]) -> None:
     during, later = [], []
     for window in windows:
         one = window.round
