@@ -105,7 +105,7 @@ chaos: packages .venvs/dev/.complete ## break everything under load for half an 
 backtest: .venvs/dev/.complete ## the goals of the model: it and every baseline at six past days of GOODBOOKS_DIR
 	.venvs/dev/bin/python -m tests.benchmarks.goals
 
-# The audit's tools ask for it, and jsonschema imports it where it is installed: 2.4 of the 16 s that each import of
+# The audit's tools ask for it, and jsonschema imports it where it is installed: 22 % of what each import of
 # Great Expectations takes in tests. Nobody here checks the format of an IRI.
 SLOW_TO_IMPORT = --no-emit-package rfc3987-syntax
 
