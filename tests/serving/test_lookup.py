@@ -356,8 +356,8 @@ def test_a_client_is_closed_also_where_closing_it_is_cancelled(nodes: tuple[Node
                 await closing
             assert not used.is_connected
         finally:
-            await used.disconnect()
-            await fresh.aclose()
+            for held in ("nodes_cache", "startup_nodes"):
+                await fresh.nodes_manager.aclose(held)
 
     _looking_up(nodes, work)
 
