@@ -1,5 +1,7 @@
 """Fixtures that more than one part needs: a real Redis Cluster, free ports, the real data."""
 
+import atexit
+import functools
 import importlib
 import importlib.util
 import os
@@ -23,15 +25,35 @@ if importlib.util.find_spec("hypothesis"):  # the DAGs' environment has none
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports nobody listens on; Redis also takes the port 10,000 above for its cluster bus."""
+    """Return ports nobody listens on; Redis also takes the port 10,000 above for its cluster bus.
+
+    All of them are below 32,768, where Linux begins to give ports to outgoing connections.
+    """
     found: list[int] = []
-    # Two sessions at a time ask at the same moment: 200 ports each, and neighbours have neighbouring pids.
-    candidate = 21_000 + os.getpid() % 100 * 200
+    candidate = _own_ports()
     while len(found) < count:
         candidate += 1
         if _free(candidate) and _free(candidate + 10_000):
             found.append(candidate)
     return found
+
+
+@functools.cache
+def _own_ports() -> int:
+    """Return where 200 ports begin that are this process's alone: several sessions ask at the same moment.
+
+    They are this process's as long as it holds a name among Linux's abstract addresses, which ends with it.
+    """
+    for first in range(11_000, 21_000, 200):
+        name = socket.socket(socket.AF_UNIX)
+        try:
+            name.bind(f"\0nightshelf-test-ports-{first}")
+        except OSError:
+            name.close()
+            continue
+        atexit.register(name.close)
+        return first
+    raise RuntimeError("50 sessions of tests on this machine have all the ports")
 
 
 def _free(port: int) -> bool:

@@ -157,7 +157,13 @@ def running_front(folder: Path, replicas: str, **choices: Any) -> Iterator[Front
         process = subprocess.Popen(configuration.command(folder), stderr=errors)
         front = Front(port, folder, process)
         try:
-            until(lambda: listens(port) or process.poll() is not None, "NGINX listens", PATIENCE_S)
+            # NGINX opens one port after the other: the last, TLS, may still be closed where the first answers.
+            for each in _ports(settings):
+                until(
+                    lambda each=each: listens(each) or process.poll() is not None,  # type: ignore[misc]
+                    f"NGINX listens at {each}",
+                    PATIENCE_S,
+                )
             assert process.poll() is None, front.errors()
             yield front
         finally:
@@ -165,6 +171,11 @@ def running_front(folder: Path, replicas: str, **choices: Any) -> Iterator[Front
             process.wait(timeout=PATIENCE_S)
             remains = configuration.cache_folder(settings, folder)
             subprocess.run(["rm", "-rf", str(remains)], check=True)
+
+
+def _ports(settings: NginxSettings) -> list[int]:
+    listened = [settings.nginx_listen, *([settings.nginx_tls_listen] if settings.tls else [])]
+    return [int(address.rpartition(":")[2]) for address in listened]
 
 
 def listens(port: int) -> bool:
