@@ -97,7 +97,7 @@ def running_nodes(folder: Path, ports: Sequence[int]) -> Iterator[list["subproce
         for process in processes:
             process.terminate()
         for process in processes:
-            process.wait(timeout=10)
+            process.wait(timeout=60)
 
 
 @pytest.fixture

@@ -82,7 +82,7 @@ def closed_redis(folder: Path) -> Iterator[ClosedRedis]:
         for process in processes:
             process.terminate()
         for process in processes:
-            process.wait(timeout=10)
+            process.wait(timeout=60)
 
 
 def _started(node: Node, folder: Path, shared: dict[str, str]) -> subprocess.Popen[bytes]:

@@ -87,7 +87,7 @@ def running(places: int, seed: int) -> Iterator[Network]:
 def _ended(switch: "subprocess.Popen[bytes]") -> None:
     assert switch.stdin is not None
     switch.stdin.close()
-    switch.wait(timeout=10)
+    switch.wait(timeout=60)
 
 
 def _device(name: str) -> int:

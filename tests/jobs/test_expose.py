@@ -224,7 +224,7 @@ def served(tmp_path: Path) -> Iterator[str]:
     )
     yield f"http://127.0.0.1:{port}/metrics"
     process.terminate()
-    process.wait(timeout=10)
+    process.wait(timeout=60)
 
 
 def _scraped(url: str) -> str:

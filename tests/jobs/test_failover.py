@@ -66,7 +66,7 @@ def nodes(tmp_path: Path) -> Iterator[Nodes]:
         for process in processes:
             process.kill()
         for process in processes:
-            process.wait(timeout=10)
+            process.wait(timeout=60)
 
 
 def test_redis_replicas_that_do_not_confirm_and_primaries_that_are_gone(
@@ -87,7 +87,7 @@ def test_redis_replicas_that_do_not_confirm_and_primaries_that_are_gone(
     assert (moved.release, moved.confirmed_by_redis_replica) == (releases[1], False)
     for place in (nodes.catalog, nodes.catalog + 3):
         nodes.processes[place].kill()
-        nodes.processes[place].wait(timeout=10)
+        nodes.processes[place].wait(timeout=60)
     monkeypatch.setattr(store_cluster, "FAILOVER_S", 1.0)
     with pytest.raises(TryLater):
         activate.run(artifacts, releases[0], settings, force=True)
@@ -158,7 +158,7 @@ def test_a_redis_replica_counts_before_the_cluster_knows_whose_it_is(
             assert store_cluster.all_confirmed(connected, 100) is False
         finally:
             stranger.kill()
-            stranger.wait(timeout=10)
+            stranger.wait(timeout=60)
         until(lambda: store_cluster.all_confirmed(connected, 1) is None, "it is gone")
 
 
@@ -187,7 +187,7 @@ def test_a_primary_killed_during_a_load(nodes: Nodes, tmp_path: Path) -> None:
     except TryLater as error:
         print(f"the publish ended with: {error}")
     killer.join()
-    victim.wait(timeout=10)
+    victim.wait(timeout=60)
     deadline = time.monotonic() + _DEADLINE_S
     while True:
         try:

@@ -65,7 +65,7 @@ class House:
     def kill(self, name: str) -> None:
         """End a process as the kernel would for memory."""
         self.processes[name].send_signal(signal.SIGKILL)
-        self.processes[name].wait(timeout=10)
+        self.processes[name].wait(timeout=60)
 
     def close(self) -> None:
         """Stop everything."""
@@ -74,7 +74,7 @@ class House:
                 process.terminate()
         for process in self.processes.values():
             try:
-                process.wait(timeout=15)
+                process.wait(timeout=60)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()

@@ -381,7 +381,7 @@ def test_a_killed_node_that_comes_back_is_found_again(tmp_path: Path) -> None:
         finally:
             for process in restarted:
                 process.terminate()
-                process.wait(timeout=10)
+                process.wait(timeout=60)
 
 
 #: The first is an answer of the server, the others come from below.

@@ -78,7 +78,7 @@ def test_a_removal_that_outlived_its_redis_removes_nothing(tmp_path: Path) -> No
     def start_anew() -> None:
         for process in processes:
             process.kill()
-            process.wait(timeout=10)
+            process.wait(timeout=60)
         commands = [cluster.server_command(port, tmp_path / str(port)) for port in ports]
         processes[:] = [subprocess.Popen(c, stdout=subprocess.DEVNULL) for c in commands]
         cluster.form(ports)
@@ -96,7 +96,7 @@ def test_a_removal_that_outlived_its_redis_removes_nothing(tmp_path: Path) -> No
     finally:
         for process in processes:
             process.kill()
-            process.wait(timeout=10)
+            process.wait(timeout=60)
 
 
 def test_an_overtaken_holder_learns_it_when_it_renews(
