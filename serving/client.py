@@ -6,14 +6,19 @@ cut off holds up the search for another by 200 ms.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from itertools import cycle
 from typing import Any
 
 from redis.asyncio.cluster import ClusterNode, RedisCluster
-from redis.exceptions import AskError, MovedError, TryAgainError
+from redis.exceptions import (
+    AskError,
+    ConnectionError,  # noqa: A004  # redis-py's own
+    MovedError,
+    TryAgainError,
+)
 
 from schemas.environment import Node
 from serving.settings import Settings
@@ -96,15 +101,27 @@ async def _first(
     first: set[asyncio.Future[Any]] = {found, *attempts}
     await asyncio.wait(first, timeout=_HEAL_EVERY_S, return_when=asyncio.FIRST_COMPLETED)
     while not found.done():
-        attempt = asyncio.create_task(_made(connect(settings, next(nodes)), key, turn, found))
+        attempt = asyncio.create_task(_attempt(settings, nodes, key, turn, found))
         attempts.add(attempt)
         attempt.add_done_callback(attempts.discard)
         await asyncio.wait({found}, timeout=_HEAL_EVERY_S)
     return found.result()
 
 
-async def _made(client: RedisCluster, key: str, turn: asyncio.Lock, found: _Found) -> None:
-    """Let a new client be found if it answers for a key, else close it."""
+async def _attempt(
+    settings: Settings, nodes: Iterator[Node], key: str, turn: asyncio.Lock, found: _Found
+) -> None:
+    """Make a client of the next node; of the one after it where that refuses, as a dead one does in 0.5 ms.
+
+    With 200 ms for a dead node lists were personal again 0.36 s after the cluster was whole instead of 0.2.
+    """
+    for _ in settings.redis:
+        if await _made(connect(settings, next(nodes)), key, turn, found):
+            return
+
+
+async def _made(client: RedisCluster, key: str, turn: asyncio.Lock, found: _Found) -> bool:
+    """Let a new client be found if it answers for a key, else close it; False if its node refuses connections."""
     asking: asyncio.Task[None] | None = None
     try:
         async with asyncio.timeout(PROBE_TIMEOUT_S):
@@ -113,7 +130,7 @@ async def _made(client: RedisCluster, key: str, turn: asyncio.Lock, found: _Foun
             # once did: the p99 was 82 ms instead of 56.
             async with turn:
                 if found.done():
-                    return
+                    return True
                 await client.initialize()
                 asking = asyncio.create_task(_asked(client, key, found))
                 # One that hangs now holds up the others no longer than this.
@@ -121,6 +138,9 @@ async def _made(client: RedisCluster, key: str, turn: asyncio.Lock, found: _Foun
         await asking
     except Exception as error:  # noqa: BLE001  # whatever it is, this client does not answer
         _LOG.debug("no client for %s: %r", key, error)
+        return not isinstance(error, ConnectionError)
+    else:
+        return True
     finally:
         if asking is not None:
             asking.cancel()

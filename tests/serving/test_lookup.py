@@ -25,7 +25,7 @@ from schemas.environment import Node
 from serving import client
 from serving.lookup import LookupFailed, Lookups
 from serving.settings import Settings
-from tests.conftest import running_cluster
+from tests.conftest import free_ports, running_cluster
 from tests.store import frozen, pid_of
 from tests.waiting import until
 
@@ -335,6 +335,29 @@ def test_nodes_that_answer_at_last_are_not_all_learned_from(
 
     _looking_up(nodes, work)
     assert len(learned) <= 2
+
+
+def test_a_node_that_refuses_does_not_hold_up_the_search(
+    nodes: tuple[Node, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With an hour between attempts a client is found behind two dead nodes all the same."""
+    monkeypatch.setattr(client, "_HEAL_EVERY_S", 3600)
+    dead = [Node("127.0.0.1", port) for port in free_ports(2)]
+
+    async def main() -> None:
+        settings = Settings(redis=(*dead, nodes[0]))
+        lost = client.connect(settings, *dead)
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                async with client.answering(settings, KEYS[0], lost) as found:
+                    try:
+                        assert await found.hget(KEYS[0], "7") == KEYS[0].encode()
+                    finally:
+                        await client.quietly_closed(found)
+        finally:
+            await client.quietly_closed(lost)
+
+    uvloop.run(main())
 
 
 def test_a_client_is_closed_also_where_closing_it_is_cancelled(nodes: tuple[Node, ...]) -> None:
