@@ -256,8 +256,7 @@ def running(
         for part in edges:
             stack.callback(_end, part)
             part.start()
-        for port in ports:
-            until(lambda port=port: listens(port), f"an edge replica at {port}", _START_S)  # type: ignore[misc]
+        until(lambda: all(map(listens, ports)), f"edge replicas at {ports}", _START_S)
         replicas = ",".join(f"{cluster.HOST}:{port}" for port in ports)
         choices = {"nginx_read_timeout_ms": 300, **(nginx or {})}
         front = stack.enter_context(running_front(folder / "nginx", replicas, **choices))

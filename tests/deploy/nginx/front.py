@@ -158,12 +158,12 @@ def running_front(folder: Path, replicas: str, **choices: Any) -> Iterator[Front
         front = Front(port, folder, process)
         try:
             # NGINX opens one port after the other: the last, TLS, may still be closed where the first answers.
-            for each in _ports(settings):
-                until(
-                    lambda each=each: listens(each) or process.poll() is not None,  # type: ignore[misc]
-                    f"NGINX listens at {each}",
-                    PATIENCE_S,
-                )
+            ports = _ports(settings)
+            until(
+                lambda: all(map(listens, ports)) or process.poll() is not None,
+                f"NGINX listens at {ports}",
+                PATIENCE_S,
+            )
             assert process.poll() is None, front.errors()
             yield front
         finally:
