@@ -61,6 +61,12 @@ _FAILING_OVER = (
     TryAgainError,
 )
 
+#: What makes a cluster of one node; the address is filled in.
+_CLUSTER_MODE = (
+    "`cluster-enabled yes` in its redis.conf (`redis-server --port {port} --cluster-enabled yes`)"
+)
+_ONE_NODE = "run `redis-cli -h {host} -p {port} cluster addslotsrange 0 16383`"
+
 T = TypeVar("T")
 
 
@@ -187,7 +193,9 @@ def _meaning(error: Exception, where: str) -> NightshelfError | None:
     text = str(error).split("of pipeline caused error: ")[-1].splitlines()[0][:_SHOWN]
     for kinds, signs, told, what, do in _MEANINGS:
         if isinstance(error, kinds) and (not signs or any(sign in text for sign in signs)):
-            return told(f"{what}: {text}", where, do)
+            host, _, port = where.split(",", maxsplit=1)[0].rpartition(":")
+            steps = do.replace("{host}", host).replace("{port}", port)
+            return told(f"{what}: {text}", where, steps)
     return None
 
 
@@ -195,6 +203,20 @@ def _meaning(error: Exception, where: str) -> NightshelfError | None:
 _MEANINGS: tuple[
     tuple[tuple[type[Exception], ...], tuple[str, ...], type[NightshelfError], str, str], ...
 ] = (
+    (
+        (RedisClusterException,),
+        ("Cluster mode is not enabled",),
+        WrongUsage,
+        "this Redis does not run in cluster mode",
+        f"one node makes a cluster: start it with {_CLUSTER_MODE}, then {_ONE_NODE}",
+    ),
+    (
+        (RedisClusterException,),
+        ("0 of 16384 covered",),
+        WrongUsage,
+        "this Redis runs in cluster mode, but no node has hash slots",
+        f"with a single node {_ONE_NODE}; with more `redis-cli --cluster create HOST:PORT HOST:PORT ...`",
+    ),
     (
         (AuthenticationError, NoPermissionError),
         (),
@@ -219,6 +241,13 @@ _MEANINGS: tuple[
     (
         (ClusterDownError, SlotNotCoveredError, ClusterError),
         (),
+        TryLater,
+        "the Redis Cluster is not whole",
+        "see `redis-cli cluster info`; run again when it says cluster_state:ok",
+    ),
+    (
+        (RedisClusterException,),
+        ("slots are not covered",),
         TryLater,
         "the Redis Cluster is not whole",
         "see `redis-cli cluster info`; run again when it says cluster_state:ok",

@@ -61,11 +61,15 @@ class Lease:
         self.begun_at = time.monotonic()
         patiently(lambda: self.cluster.script_load(self._script))
         # Clocks of the nodes may differ at will: each is only compared with itself.
-        times: Any = patiently(lambda: self.cluster.time(target_nodes=RedisCluster.PRIMARIES))
         self.deadlines_ms = {
             node: seconds * _MS_PER_S + microseconds // _US_PER_MS + self.duration_ms
-            for node, (seconds, microseconds) in times.items()
+            for node, (seconds, microseconds) in patiently(self._times).items()
         }
+
+    def _times(self) -> dict[str, tuple[int, int]]:
+        # Node by node: asked of all primaries at once, redis-py answers in another form where there is only one.
+        primaries: Any = self.cluster.get_primaries()
+        return {node.name: self.cluster.time(target_nodes=node) for node in primaries}
 
     def renew(self) -> None:
         """Prolong the lease if a third of it is over. Raises TryLater when somebody else has taken over."""
