@@ -75,7 +75,7 @@ def dump(nodes: tuple[Node, ...]) -> dict[str, Any]:
 def _value(cluster: RedisCluster, key: bytes) -> str | dict[str, str]:
     if cluster.type(key) == b"string":
         return _text(cluster.get(key))
-    fields: dict[bytes, bytes] = cluster.hgetall(key)
+    fields: dict[bytes, bytes] = cluster.hgetall(key)  # type: ignore[assignment]  # bytes are asked for
     return {_text(name): _text(value) for name, value in sorted(fields.items())}
 
 
