@@ -62,8 +62,10 @@ def run(
 ) -> Outcome:
     """Judge a release and write what was found.
 
-    Raises GateRefused when the verdict is stop (after writing); BrokenInput when a file is missing.
+    Raises GateRefused when the verdict is stop (after writing); BrokenInput when a file is missing
+    or the release was begun with another LISTS_VERSION.
     """
+    inputs.require_own(folder)
     model, ordered = inputs.settings(folder), bool(inputs.read(folder)["time_ordered"])
     rows = backtest.read_rows(folder)
     how = Resampling(settings.samples, settings.confidence, settings.seed)

@@ -1,8 +1,8 @@
 """Extract: one accepted row per (user, book) out of all drops up to a day.
 
-In: drops up to the partition, the catalogue, model settings (they enter the release id). Out: a release folder with
-`interactions.parquet`, `books.parquet`, `to_read.parquet`, `rejects.parquet` and `inputs.json`. Guarantees that
-every row of the drops is either in interactions or in rejects with its reason, that the newest row of a
+In: drops up to the partition, the catalogue, settings of rows and model (they enter the release id). Out: a release
+folder with `interactions.parquet`, `books.parquet`, `to_read.parquet`, `rejects.parquet` and `inputs.json`. Guarantees
+that every row of the drops is either in interactions or in rejects with its reason, that the newest row of a
 (user, book) pair wins, that the folder appears whole or not at all, and that a day which is stopped here has a page
 that says why.
 """
@@ -24,6 +24,8 @@ from jobs.runtime.files import sha256, write_json, write_table
 from jobs.runtime.progress import progress
 from jobs.runtime.record import read_record, recorded
 from jobs.source import books, csv_file, drops, rejects
+from jobs.source import settings as row_settings
+from jobs.source.settings import RowSettings
 from schemas.tables import (
     ARRIVED_AT,
     BOOK_ID,
@@ -69,6 +71,7 @@ def run(
     max_reject_share: float,
     run_by: str,
     unchanged_ok: bool = False,
+    rows: RowSettings = row_settings.DEFAULTS,
 ) -> Outcome:
     """Begin the release of `partition` and return its id and counts.
 
@@ -85,6 +88,7 @@ def run(
             max_reject_share=max_reject_share,
             run_by=run_by,
             unchanged_ok=unchanged_ok,
+            rows=rows,
         )
     except BrokenInput as problem:
         from jobs import report_stop  # noqa: PLC0415  # a second of imports that good days need not pay
@@ -102,10 +106,11 @@ def _extracted(
     max_reject_share: float,
     run_by: str,
     unchanged_ok: bool,
+    rows: RowSettings,
 ) -> Outcome:
     found = drops.up_to(source, partition, unchanged_ok=unchanged_ok)
     inputs = _inputs(source, found)
-    release = ReleaseFolder(releases / release_id(partition, inputs, settings))
+    release = ReleaseFolder(releases / release_id(partition, inputs, settings, rows))
     standing = read_record(release.records, "extract")
     if standing is not None:
         return Outcome(**standing, reused=True)
@@ -119,7 +124,14 @@ def _extracted(
         time_ordered = drops.time_ordered(source)
         write_json(
             new.inputs,
-            describe(partition, inputs, settings, time_ordered=time_ordered, drops=source.root),
+            describe(
+                partition,
+                inputs,
+                settings,
+                time_ordered=time_ordered,
+                drops=source.root,
+                rows=rows,
+            ),
         )
         _appear(new.root, release.root)
     return outcome

@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass
 
 from jobs.quality import result
-from jobs.release import journal, manifest
+from jobs.release import inputs, journal, manifest
 from jobs.release.folder import Artifacts, ReleaseFolder, require
 from jobs.runtime.errors import BrokenInput, GateRefused, TryLater
 from jobs.runtime.record import read_record, recorded
@@ -43,9 +43,11 @@ def run(folder: ReleaseFolder, settings: Settings, *, rate: int | None = None) -
     """Load a release and read it back; `rate` values a second at most, by default that of the settings.
 
     Raises GateRefused for a release that a check or its verdict stopped, or whose lists are quarantined; BrokenInput
-    for missing or changed files; TryLater when Redis or another publisher is in the way.
+    for missing or changed files and for an unfinished release of another LISTS_VERSION; TryLater when Redis or
+    another publisher is in the way.
     """
     artifacts = Artifacts(settings.artifacts)
+    inputs.require_own(folder, finished_ok=True)
     try:
         _gates(folder, artifacts, settings)
         described = manifest.write(folder, settings.run_by)

@@ -73,7 +73,11 @@ class _Catalogue:
 
 
 def run(folder: ReleaseFolder, run_by: str, threads: int | None = None) -> Outcome:
-    """Write the lists of a release. Raises BrokenInput when extract or train has not finished."""
+    """Write the lists of a release.
+
+    Raises BrokenInput when extract or train has not finished, or the release is of another LISTS_VERSION.
+    """
+    inputs.require_own(folder)
     standing = read_record(folder.records, "recommend")
     targets = (folder.lists, folder.popularity, folder.similar)
     if standing is not None and all(path.is_file() for path in targets):

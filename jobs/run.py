@@ -26,6 +26,7 @@ from jobs.quality.result import Table
 from jobs.release.folder import Artifacts, ReleaseFolder
 from jobs.runtime.errors import GateRefused
 from jobs.runtime.settings import Settings, read_settings
+from jobs.source.settings import RowSettings
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,7 @@ def run(
         max_reject_share=settings.max_reject_share,
         run_by=settings.run_by,
         unchanged_ok=unchanged_ok,
+        rows=read_settings(RowSettings),
     )
     folder = artifacts.release(extracted.release)
     _validate(artifacts, folder, "interactions", compared, settings)

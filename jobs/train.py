@@ -52,8 +52,10 @@ class Outcome:
 def run(folder: ReleaseFolder, run_by: str, threads: int | None = None) -> Outcome:
     """Fit the model of a release and write its factors.
 
-    Raises BrokenInput when extract has not finished, WrongUsage when the engine cannot hold so many books.
+    Raises BrokenInput when extract has not finished or was of another LISTS_VERSION, WrongUsage
+    when the engine cannot hold so many books.
     """
+    inputs.require_own(folder)
     standing = read_record(folder.records, "train")
     if standing is not None and folder.factors.is_file():
         return Outcome(**standing, reused=True)

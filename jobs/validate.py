@@ -14,6 +14,7 @@ from jobs.quality import judging, result, tables
 from jobs.quality.bounds import Bounds
 from jobs.quality.result import Result, Status, Table
 from jobs.quality.tables import Task
+from jobs.release import inputs
 from jobs.release.folder import ReleaseFolder
 from jobs.runtime.errors import BrokenInput, CheckCrashed, GateRefused, NightshelfError, WrongUsage
 from jobs.runtime.record import read_record, recorded
@@ -46,11 +47,12 @@ def run(
     """Judge one table of a release; `reference` is the release it is compared with, or None.
 
     Raises GateRefused that names the expectations which are not met, CheckCrashed when one could not be judged,
-    BrokenInput when a file is missing or unreadable, WrongUsage when the reference is not of an earlier day. The
-    result and the pages are kept in the first two cases too.
+    BrokenInput when a file is missing or unreadable or an unfinished release is of another LISTS_VERSION,
+    WrongUsage when the reference is not of an earlier day. Result and pages are kept in the first two cases too.
     """
     task = Task(folder, table, reference, bounds, max_reject_share)
     _require_earlier(task)
+    inputs.require_own(folder, finished_ok=True)
     standing = _standing(task)
     if standing is not None:
         return standing

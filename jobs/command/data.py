@@ -9,6 +9,7 @@ from jobs.command.line import emit
 from jobs.model import settings as model_settings
 from jobs.release.folder import Artifacts
 from jobs.runtime import settings as runtime_settings
+from jobs.source.settings import RowSettings
 
 _DAY = click.DateTime(["%Y-%m-%d"])
 
@@ -84,5 +85,6 @@ def extract(partition: str, *, unchanged_ok: bool) -> None:
         max_reject_share=settings.max_reject_share,
         run_by=settings.run_by,
         unchanged_ok=unchanged_ok,
+        rows=runtime_settings.read_settings(RowSettings),
     )
     emit(outcome)

@@ -1,7 +1,8 @@
 """The id of a release: a partition and a digest over everything that shapes its lists.
 
-In: input files with digests, model settings, the package's version. Out: `<partition>-<8 hex>`. Guarantees
-that the same work twice has the same id, and that nothing of the machine, the clock or the run enters it.
+In: input files with digests, settings of rows and of the model, the versions of the libraries that compute lists, and
+`LISTS_VERSION`. Out: `<partition>-<8 hex>`. Guarantees that the same work twice has the same id, and that nothing of
+the machine, the clock or the run enters it. The version of this package does not: most versions compute the same lists.
 """
 
 import hashlib
@@ -12,6 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from jobs.model.settings import ModelSettings, as_mapping
+from jobs.source import settings as row_settings
+from jobs.source.settings import RowSettings
+
+#: The number of the computation. Raise it when the same input gives other rows or other lists; tests/golden says when.
+LISTS_VERSION = 1
+#: implicit fits ALS; numpy and scipy (each with an OpenBLAS of its own) compute EASE, readers' vectors and scores;
+#: polars parses and orders rows; pyarrow casts what is stored and writes the files, whose bytes a release is known by.
+LIBRARIES = ("implicit", "numpy", "scipy", "polars", "pyarrow")
 
 _DIGEST_CHARACTERS = 8
 
@@ -25,20 +34,24 @@ class InputFile:
     sha256: str
 
 
-def software() -> dict[str, str]:
-    """Return the versions of the packages whose arithmetic shapes a release."""
-    return {
-        name: version(name)
-        for name in ("nightshelf", "implicit", "numpy", "scipy", "polars", "pyarrow")
-    }
+def libraries() -> dict[str, str]:
+    """Return the versions of the libraries whose arithmetic and files make a release."""
+    return {name: version(name) for name in LIBRARIES}
 
 
-def release_id(partition: str, inputs: tuple[InputFile, ...], settings: ModelSettings) -> str:
-    """Return the id of the release made of these inputs with these settings by this package version."""
+def release_id(
+    partition: str,
+    inputs: tuple[InputFile, ...],
+    settings: ModelSettings,
+    rows: RowSettings = row_settings.DEFAULTS,
+) -> str:
+    """Return the id of the release made of these inputs with these settings by this computation."""
     content: dict[str, Any] = {
         "inputs": [(file.path, file.sha256) for file in inputs],
         "settings": as_mapping(settings),
-        "version": version("nightshelf"),
+        "row_settings": row_settings.as_mapping(rows),
+        "libraries": libraries(),
+        "lists_version": LISTS_VERSION,
     }
     text = json.dumps(content, sort_keys=True)
     return f"{partition}-{hashlib.sha256(text.encode()).hexdigest()[:_DIGEST_CHARACTERS]}"
@@ -51,14 +64,17 @@ def describe(
     *,
     time_ordered: bool,
     drops: Path,
+    rows: RowSettings = row_settings.DEFAULTS,
 ) -> dict[str, Any]:
-    """Return the content of a release's `inputs.json`."""
+    """Return the content of a release's `inputs.json`; the version of this package in it is for people."""
     return {
-        "release": release_id(partition, inputs, settings),
+        "release": release_id(partition, inputs, settings, rows),
         "partition": partition,
         "inputs": [asdict(file) for file in inputs],
         "settings": as_mapping(settings),
-        "software": software(),
+        "row_settings": row_settings.as_mapping(rows),
+        "software": {"nightshelf": version("nightshelf"), **libraries()},
+        "lists_version": LISTS_VERSION,
         "time_ordered": time_ordered,
         "drops": str(drops),
     }

@@ -15,7 +15,10 @@ from jobs.runtime.files import sha256, write_json
 from jobs.runtime.record import read_record
 
 _STEPS = ("extract", "train", "evaluate", "recommend")
-_OF_INPUTS = ("release", "partition", "inputs", "settings", "software", "time_ordered")
+_OF_INPUTS = (
+    *("release", "partition", "inputs", "settings", "row_settings"),
+    *("software", "lists_version", "time_ordered"),
+)
 
 
 def digests(folder: ReleaseFolder) -> dict[str, str]:
