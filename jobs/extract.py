@@ -9,7 +9,7 @@ that says why.
 
 import shutil
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
@@ -23,7 +23,7 @@ from jobs.runtime.errors import BrokenInput
 from jobs.runtime.files import sha256, write_json, write_table
 from jobs.runtime.progress import progress
 from jobs.runtime.record import read_record, recorded
-from jobs.source import books, csv_file, drops, rejects
+from jobs.source import books, csv_file, days, drops, rejects
 from jobs.source import settings as row_settings
 from jobs.source.settings import RowSettings
 from schemas.tables import (
@@ -46,7 +46,7 @@ class Outcome:
     """The release that was begun and what went into it.
 
     `data_as_of` is the newest accepted row's arrival (UTC); `wishes_dropped` counts rows of to_read.csv that repeat
-    another or name no known book.
+    another or name no known book, `skipped` the entries of the drops folder without rows (`markers`, `empty_parts`).
     """
 
     release: str
@@ -59,6 +59,7 @@ class Outcome:
     time_ordered: bool
     wishes: int = 0
     wishes_dropped: int = 0
+    skipped: dict[str, int] = field(default_factory=dict)
     reused: bool = False
 
 
@@ -108,7 +109,7 @@ def _extracted(
     unchanged_ok: bool,
     rows: RowSettings,
 ) -> Outcome:
-    found = drops.up_to(source, partition, unchanged_ok=unchanged_ok)
+    found = days.up_to(source, partition, unchanged_ok=unchanged_ok)
     inputs = _inputs(source, found)
     release = ReleaseFolder(releases / release_id(partition, inputs, settings, rows))
     standing = read_record(release.records, "extract")
@@ -119,7 +120,8 @@ def _extracted(
         new = ReleaseFolder(Path(temporary) / release.release)
         new.root.mkdir()
         with recorded("extract", new.records, run_by) as counts:
-            counts.update(_fill(new, source, found, max_reject_share))
+            counts.update(_fill(new, source, found.drops, max_reject_share))
+            counts["skipped"] = {"markers": found.markers, "empty_parts": found.empty_parts}
         outcome = Outcome(**counts)
         time_ordered = drops.time_ordered(source)
         write_json(
@@ -147,14 +149,14 @@ def _appear(new: Path, target: Path) -> None:
         shutil.rmtree(new)
 
 
-def _inputs(source: DropsFolder, found: tuple[drops.Drop, ...]) -> tuple[InputFile, ...]:
+def _inputs(source: DropsFolder, found: days.Found) -> tuple[InputFile, ...]:
     catalogue = [
         InputFile(str(path.relative_to(source.root)), csv_file.count_rows(path), sha256(path))
-        for path in sorted(source.catalogue.glob("*.csv"))
+        for path in found.catalogue
     ]
     dated = [
         InputFile(str(drop.path.relative_to(source.root)), drop.rows, sha256(drop.path))
-        for drop in found
+        for drop in found.drops
     ]
     return (*catalogue, *dated)
 
@@ -162,7 +164,7 @@ def _inputs(source: DropsFolder, found: tuple[drops.Drop, ...]) -> tuple[InputFi
 def _fill(
     new: ReleaseFolder,
     source: DropsFolder,
-    found: tuple[drops.Drop, ...],
+    found: tuple[days.Drop, ...],
     max_reject_share: float,
 ) -> dict[str, Any]:
     """Write the tables of a release and return its counts."""
@@ -192,7 +194,7 @@ def _fill(
 
 
 def _resolved(
-    found: tuple[drops.Drop, ...], known_books: pl.Series
+    found: tuple[days.Drop, ...], known_books: pl.Series
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return accepted rows (INTERACTIONS) and dropped ones (REJECTS, by file and row)."""
     files = drops.of_files(found)
@@ -212,7 +214,7 @@ def _resolved(
 def _require_few_rejects(
     new: ReleaseFolder,
     source: DropsFolder,
-    found: tuple[drops.Drop, ...],
+    found: tuple[days.Drop, ...],
     dropped: pl.DataFrame,
     max_share: float,
 ) -> None:

@@ -17,7 +17,7 @@ from jobs.quality.words import number
 from jobs.release.folder import DropsFolder, stop_folder
 from jobs.runtime.errors import BrokenInput
 from jobs.runtime.files import write_json, write_text
-from jobs.source import drops
+from jobs.source import days
 from jobs.source.rejects import TooManyRejects
 
 _TEMPLATES = Path(page.__file__).with_name("templates")
@@ -48,8 +48,8 @@ def run(releases: Path, source: DropsFolder, partition: str, problem: BrokenInpu
         "problem": told,
         "stop_mark": page.STOP_MARK,
         "rejected": rejected,
-        "required": drops.REQUIRED,
-        "files": [_file(one) for one in drops.seen(source, partition)],
+        "required": days.REQUIRED,
+        "files": [_file(one) for one in days.seen(source, partition)],
     }
     write_json(folder.problem, told)
     write_text(folder.data_page, render(_TEMPLATES, "stop.html", context))
@@ -57,6 +57,6 @@ def run(releases: Path, source: DropsFolder, partition: str, problem: BrokenInpu
     return Outcome(folder.stop, str(folder.data_page), str(index))
 
 
-def _file(seen: drops.Seen) -> dict[str, Any]:
+def _file(seen: days.Seen) -> dict[str, Any]:
     rows = "–" if seen.rows is None else number(seen.rows)
     return {**asdict(seen), "lacks": seen.lacks, "rows_text": rows}

@@ -63,7 +63,7 @@ DROP = pa.schema(
     ]
 )
 
-#: Accepted ratings: one row per (user, book), sorted by (arrived_at, source_row).
+#: Accepted ratings: one row per (user, book), sorted by arrived_at, then by file of the drops and source_row.
 INTERACTIONS = pa.schema(
     [
         pa.field(USER_ID, pa.int32(), nullable=False),

@@ -1,6 +1,6 @@
 """Cuts in global time order: what was known, and what came next.
 
-In: interactions sorted by (arrived_at, source_row). Out: `Slice`s. Guarantees that nothing which arrived at
+In: interactions in order of arrival. Out: `Slice`s. Guarantees that nothing which arrived at
 or after a cut is in its history. A cut is a number of rows, one for all users: leaving out each user's own
 last book would let the model learn from other people's later ratings.
 """

@@ -101,10 +101,11 @@ def judge(
 def resolve(good: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Split good rows into accepted ones (INTERACTIONS) and repeats (REJECTS).
 
-    The newest row of a pair, by (arrived_at, source_row) and then by place, is accepted; both are sorted by arrival.
+    The newest row of a pair is accepted: by arrival, then by file in the order of the drops, then by source_row, then
+    by place. Rows must come file by file; both results are sorted by arrival.
     """
-    if not _is_by_arrival(good):
-        good = good.sort(ARRIVED_AT, SOURCE_ROW, maintain_order=True)
+    if not _is_in_order(good):
+        good = good.sort(ARRIVED_AT, FILE, SOURCE_ROW, maintain_order=True)
     earlier, later = repeats(good[USER_ID].to_numpy(), good[BOOK_ID].to_numpy())
     kept = np.ones(good.height, dtype=bool)
     kept[earlier] = False
@@ -210,7 +211,8 @@ def _between(number: pl.Series, lowest: int, greatest: int) -> pl.Series:
     return number.is_between(lowest, greatest).fill_null(value=False)
 
 
-def _is_by_arrival(rows: pl.DataFrame) -> bool:
+def _is_in_order(rows: pl.DataFrame) -> bool:
     arrived, row = rows[ARRIVED_AT].to_physical().to_numpy(), rows[SOURCE_ROW].to_numpy()
-    later = np.diff(arrived)
-    return bool(np.all((later > 0) | ((later == 0) & (np.diff(row) >= 0))))
+    file = rows[FILE].to_physical().to_numpy()
+    later, other = np.diff(arrived), file[1:] != file[:-1]
+    return bool(np.all((later > 0) | ((later == 0) & (other | (np.diff(row) >= 0)))))

@@ -8,7 +8,7 @@ import pytest
 
 from jobs.release.folder import DropsFolder
 from jobs.runtime.errors import BrokenInput, NothingToDo
-from jobs.source import drops
+from jobs.source import days, drops
 
 DAY = "2026-01-02"
 ROWS = pl.DataFrame({"user_id": [1, 2], "book_id": [7, 8], "rating": [5, 3]})
@@ -22,7 +22,7 @@ def _land(root: Path, frame: pl.DataFrame, day: str = DAY, name: str = "part-0")
 
 
 def _read(source: DropsFolder, partition: str = DAY) -> pl.DataFrame:
-    found = drops.up_to(source, partition, unchanged_ok=False)
+    found = days.up_to(source, partition, unchanged_ok=False).drops
     files = drops.of_files(found)
     return pl.concat([batch for drop in found for batch in drops.batches(drop, files)])
 
@@ -75,7 +75,7 @@ def test_a_drop_of_many_batches_is_counted_through(
 ) -> None:
     """Row numbers go on from one batch to the next."""
     monkeypatch.setattr(drops, "_BATCH_ROWS", 3)
-    frame = pl.DataFrame({name: range(8) for name in drops.REQUIRED})
+    frame = pl.DataFrame({name: range(8) for name in days.REQUIRED})
     rows = _read(_land(tmp_path, frame))
     assert rows["row"].to_list() == rows["source_row"].to_list() == list(range(1, 9))
     assert rows["user_id"].to_list() == list(range(8))
@@ -108,7 +108,7 @@ def test_a_drop_that_cannot_be_used_is_named(
 @pytest.mark.parametrize("damage", ["no end", "no middle", "no head"])
 def test_a_damaged_drop_is_named(tmp_path: Path, damage: str) -> None:
     """Cut off at the end, or broken in the middle where only reading the rows shows it."""
-    frame = pl.DataFrame({name: [str(n * 7919) for n in range(5000)] for name in drops.REQUIRED})
+    frame = pl.DataFrame({name: [str(n * 7919) for n in range(5000)] for name in days.REQUIRED})
     source = _land(tmp_path, frame)
     path = source.ratings / f"ds={DAY}" / "part-0.parquet"
     whole = path.read_bytes()
@@ -130,17 +130,17 @@ def test_a_folder_that_names_no_day_is_told(tmp_path: Path, name: str) -> None:
     source = _land(tmp_path, ROWS)
     (source.ratings / name).mkdir()
     with pytest.raises(BrokenInput, match=name):
-        drops.up_to(source, DAY, unchanged_ok=False)
+        days.up_to(source, DAY, unchanged_ok=False)
 
 
 def test_which_days_there_are(tmp_path: Path) -> None:
     """No drop at all, none that early, none on the day itself, and an empty folder for the day."""
     with pytest.raises(BrokenInput, match="there are no drops"):
-        drops.up_to(DropsFolder(tmp_path), DAY, unchanged_ok=False)
+        days.up_to(DropsFolder(tmp_path), DAY, unchanged_ok=False)
     source = _land(tmp_path, ROWS)
     with pytest.raises(BrokenInput, match="older than the first drop"):
-        drops.up_to(source, "2026-01-01", unchanged_ok=True)
+        days.up_to(source, "2026-01-01", unchanged_ok=True)
     (source.ratings / "ds=2026-01-03").mkdir()
     with pytest.raises(NothingToDo, match="2026-01-02"):
-        drops.up_to(source, "2026-01-03", unchanged_ok=False)
-    assert len(drops.up_to(source, "2026-01-03", unchanged_ok=True)) == 1
+        days.up_to(source, "2026-01-03", unchanged_ok=False)
+    assert len(days.up_to(source, "2026-01-03", unchanged_ok=True).drops) == 1
