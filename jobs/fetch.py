@@ -20,7 +20,7 @@ import urllib3
 from jobs.runtime.errors import BrokenInput, TryLater, WrongUsage
 from jobs.runtime.files import making_folder, write_json
 from jobs.runtime.progress import progress
-from jobs.source import csv_file, goodbooks
+from jobs.source import goodbooks, plain_text
 
 UPSTREAM = "https://github.com/zygmuntz/goodbooks-10k/releases/download/v1.0/goodbooks-10k.zip"
 
@@ -46,28 +46,29 @@ class Outcome:
     reused: bool
 
 
-def run(source: str, out: Path) -> Outcome:
-    """Fetch `source`, a URL or a folder, into the new folder `out`.
+def run(source: str, out: Path, encoding: str | None = None) -> Outcome:
+    """Fetch `source`, a URL or a folder, into the new folder `out`; `encoding` is that of files that are not UTF-8.
 
     What was fetched from there before is kept. Raises WrongUsage when `out` is something else, BrokenInput when what
     came is no Goodbooks data, TryLater when the network gave up (the part then stays for the next attempt) or
     the disk is full.
     """
+    plain_text.require_encoding(encoding)
     is_url = source.lower().startswith(("http://", "https://"))
     source = source if is_url else str(Path(source).resolve())
     if out.exists():
         _require_from(source, out)
-        return _outcome(out, 0, 0, reused=True)
+        return _outcome(out, encoding, 0, 0, reused=True)
     downloaded = resumed = 0
     with making_folder(out) as new:
         if is_url:
             archive = out.parent / f".{out.name}.zip.part"
             downloaded, resumed = download(source, archive)
-            _take_over(source, archive, new)
+            _take_over(source, archive, new, encoding)
         else:
-            _copy(Path(source), new)
+            _copy(Path(source), new, encoding)
         write_json(new / NOTE, {"from": source})
-    return _outcome(out, downloaded, resumed, reused=False)
+    return _outcome(out, encoding, downloaded, resumed, reused=False)
 
 
 def _require_from(source: str, out: Path) -> None:
@@ -178,11 +179,11 @@ def _mark(target: Path) -> str | None:
     return mark
 
 
-def _take_over(url: str, archive: Path, new: Path) -> None:
+def _take_over(url: str, archive: Path, new: Path, encoding: str | None) -> None:
     """Unpack a whole download and check it; then it is not needed any more, whatever came out."""
     try:
         _unpack(archive, new)
-        _read_through(goodbooks.find(new))
+        _read_through(goodbooks.find(new, encoding))
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
         _discard(archive)
         raise BrokenInput(
@@ -203,6 +204,7 @@ def _discard(archive: Path) -> None:
 def _unpack(archive: Path, new: Path) -> None:
     """Take the Goodbooks files out of a zip, whatever folder they are in; reading checks their checksums."""
     wanted = {goodbooks.RATINGS, goodbooks.BOOKS, *goodbooks.OPTIONAL}
+    wanted |= {f"{name}.gz" for name in wanted}
     with zipfile.ZipFile(archive) as packed:
         for entry in packed.infolist():
             name = Path(entry.filename).name
@@ -211,8 +213,8 @@ def _unpack(archive: Path, new: Path) -> None:
                     shutil.copyfileobj(source, file)
 
 
-def _copy(source: Path, new: Path) -> None:
-    found = goodbooks.find(source)
+def _copy(source: Path, new: Path, encoding: str | None) -> None:
+    found = goodbooks.find(source, encoding)
     _read_through(found)
     for path in found.files:
         shutil.copyfile(path, new / path.name)
@@ -220,11 +222,14 @@ def _copy(source: Path, new: Path) -> None:
 
 def _read_through(found: goodbooks.Goodbooks) -> None:
     goodbooks.read_ratings(found)
-    for path in (found.books, *found.others):
-        csv_file.read(path, ())
+    goodbooks.read_books(found.books, found.encoding)
+    for path in found.others:
+        goodbooks.read_other(path, found.encoding)
 
 
-def _outcome(folder: Path, downloaded: int, resumed: int, *, reused: bool) -> Outcome:
-    found = goodbooks.find(folder)
+def _outcome(
+    folder: Path, encoding: str | None, downloaded: int, resumed: int, *, reused: bool
+) -> Outcome:
+    found = goodbooks.find(folder, encoding)
     names = [path.name for path in found.files]
     return Outcome(str(folder), found.edition, names, downloaded, resumed, reused)

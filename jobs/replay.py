@@ -1,9 +1,9 @@
 """Replay: give a source without dates the dates it needs for schedules and backfills.
 
 In: a Goodbooks folder and a range of days. Out: `drops/ratings/ds=YYYY-MM-DD/part-0.parquet`, one a day, a copy of
-the catalogue files and `source.json`. Guarantees that row order becomes arrival time, that bad rows arrive as
-they are (judging them is extract's work), that the same source and range give the same bytes, and that
-drops which are already there are replaced only when told so.
+the catalogue files (in UTF-8 where they are decoded) and `source.json`. Guarantees that row order becomes arrival
+time, that bad rows arrive as they are (judging them is extract's work) and empty ones take no time, that the same
+source and range give the same bytes, and that drops which are already there are replaced only when told so.
 """
 
 import json
@@ -19,11 +19,12 @@ from jobs.release.folder import DropsFolder
 from jobs.runtime.errors import WrongUsage
 from jobs.runtime.files import making_folder, sha256, write_json, write_table
 from jobs.runtime.progress import progress
-from jobs.source import csv_file, goodbooks
-from schemas.tables import ARRIVED_AT, BOOK_ID, DROP, SOURCE_ROW, USER_ID
+from jobs.source import goodbooks, plain_text, time_order
+from schemas.tables import ARRIVED_AT, DROP, SOURCE_ROW, USER_ID
 
 _DAY_US = 24 * 60 * 60 * 1_000_000
-_SORTED_SHARE = 0.99
+#: Where a row stands among those that are not empty.
+_PLACE = "place"
 
 
 @dataclass(frozen=True)
@@ -46,13 +47,14 @@ def run(
     first_day_share: float = 0.0,
     *,
     replace: bool = False,
+    encoding: str | None = None,
 ) -> Outcome:
     """Land the ratings of `source` as drops from `first` to `last`, both included.
 
     The first day gets `first_day_share` (0 to below 1) of the rows, the other days equal parts of the rest; with 0 all
-    days get equal parts. Raises WrongUsage for an empty range, or when other drops are there and `replace`
-    is not given, or for fewer rows than days; BrokenInput for a source that cannot be read; TryLater when the
-    disk is full.
+    days get equal parts. `encoding` is that of the files that are not UTF-8. Raises WrongUsage for an empty range, or
+    when other drops are there and `replace` is not given, or for fewer rows than days; BrokenInput for a source
+    that cannot be read; TryLater when the disk is full.
     """
     if last < first or not 0 <= first_day_share < 1:
         raise WrongUsage(
@@ -60,12 +62,13 @@ def run(
             "command line",
             "give --from not after --to and a share of at least 0 and below 1",
         )
-    found = goodbooks.find(source)
-    ratings = goodbooks.read_ratings(found)
+    plain_text.require_encoding(encoding)
+    found = goodbooks.find(source, encoding)
+    ratings = _placed(goodbooks.read_ratings(found))
     description = _describe(found, ratings, first, last, first_day_share)
     if not all(description["days"].values()):
         raise WrongUsage(
-            f"{ratings.height} rows do not fill {len(description['days'])} days",
+            f"{_count(ratings)} rows do not fill {len(description['days'])} days",
             "command line",
             "give fewer days, or a smaller --first-day-share",
         )
@@ -90,44 +93,51 @@ def bounds(rows: int, days: int, first_day_share: float) -> list[int]:
     return [0, *(head + (rows - head) * day // (days - 1) for day in range(days))]
 
 
-def is_time_ordered(ratings: pl.DataFrame) -> bool:
-    """Say whether the rows can be in order of time: a file sorted by book or by user is not.
+def _placed(ratings: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows with how many rows that are not empty stand before each (_PLACE), at most the last one's."""
+    if not ratings[USER_ID].str.contains(r"^\s*$").fill_null(value=True).any():
+        return ratings.with_columns(pl.int_range(pl.len(), dtype=pl.Int64).alias(_PLACE))
+    is_full = ~pl.all_horizontal(pl.all().fill_null("").str.strip_chars() == "")
+    place = is_full.cast(pl.Int64).cum_sum() - is_full.cast(pl.Int64)
+    last = is_full.cast(pl.Int64).sum() - 1
+    return ratings.with_columns(pl.min_horizontal(place, last).alias(_PLACE))
 
-    Sorted means that of the places where the id changes, 99 % go the same way: the first edition has 100 % of its
-    books going up, the current one 55 %, and a few rows that were added at the end change nothing.
-    """
-    return not any(_is_sorted(ratings[column]) for column in (USER_ID, BOOK_ID))
 
-
-def _is_sorted(column: pl.Series) -> bool:
-    steps = column.cast(pl.Int64, strict=False).drop_nulls().diff().drop_nulls()
-    changes = int((steps != 0).sum())
-    up = int((steps > 0).sum())
-    return changes > 0 and max(up, changes - up) >= _SORTED_SHARE * changes
+def _count(placed: pl.DataFrame) -> int:
+    """Return the number of rows that are not empty."""
+    return int(placed[_PLACE][-1]) + 1
 
 
 def _describe(
     found: goodbooks.Goodbooks, ratings: pl.DataFrame, first: date, last: date, share: float
 ) -> dict[str, Any]:
     days = (last - first).days + 1
-    starts = bounds(ratings.height, days, share)
-    return {
+    starts = bounds(_count(ratings), days, share)
+    rows = [int(row) for row in ratings[_PLACE].search_sorted(pl.Series(starts))]
+    described = {
         "edition": found.edition,
-        "time_ordered": is_time_ordered(ratings),
+        "time_ordered": time_order.is_time_ordered(ratings),
         "from": str(first),
         "to": str(last),
         "first_day_share": share,
         "days": {
-            str(first + timedelta(days=day)): starts[day + 1] - starts[day] for day in range(days)
+            str(first + timedelta(days=day)): rows[day + 1] - rows[day] for day in range(days)
         },
         "files": {
             path.name: {
-                "rows": ratings.height if path == found.ratings else csv_file.count_rows(path),
+                "rows": ratings.height if path == found.ratings else _other_rows(found, path),
                 "sha256": sha256(path),
             }
             for path in found.files
         },
     }
+    return described if found.encoding is None else {**described, "encoding": found.encoding}
+
+
+def _other_rows(found: goodbooks.Goodbooks, path: Path) -> int:
+    """Return the number of rows of a catalogue file. Raises BrokenInput when extract could not read it."""
+    read = goodbooks.read_books if path == found.books else goodbooks.read_other
+    return read(path, found.encoding).height
 
 
 def _standing(drops: DropsFolder, description: dict[str, Any], *, replace: bool) -> bool:
@@ -158,26 +168,37 @@ def _land(
         new = DropsFolder(folder)
         new.catalogue.mkdir()
         for path in (found.books, *found.others):
-            shutil.copyfile(path, new.catalogue / path.name)
+            _copy(path, new.catalogue, found.encoding)
         start = 0
         with progress(ratings.height, "replay", "row", scaled=True) as bar:
             for day, rows in description["days"].items():
-                frame = _dated(ratings.slice(start, rows), date.fromisoformat(day), start)
+                frame = _dated(ratings.slice(start, rows), date.fromisoformat(day))
                 write_table(_part(new, day), frame.to_arrow(), DROP, (ARRIVED_AT, SOURCE_ROW))
                 start += rows
                 bar.update(rows)
         write_json(new.source, description)
 
 
+def _copy(path: Path, catalogue: Path, encoding: str | None) -> None:
+    """Copy a file as it is, or as UTF-8 where its encoding was given: later steps need not know it."""
+    target = catalogue / goodbooks.plain_name(path)
+    if encoding is None:
+        shutil.copyfile(path, target)
+    else:
+        target.write_bytes(plain_text.read(path, encoding))
+
+
 def _part(drops: DropsFolder, day: str) -> Path:
     return drops.ratings / f"ds={day}" / "part-0.parquet"
 
 
-def _dated(rows: pl.DataFrame, day: date, start: int) -> pl.DataFrame:
+def _dated(rows: pl.DataFrame, day: date) -> pl.DataFrame:
     midnight = datetime(day.year, day.month, day.day, tzinfo=UTC)
-    index = pl.int_range(pl.len(), dtype=pl.Int64)
-    step_us = _DAY_US // max(rows.height, 1)
-    return rows.with_columns(
+    start, count = int(rows[_PLACE][0]), _count(rows)
+    index = pl.col(_PLACE) - start
+    step_us = _DAY_US // (count - start)
+    return rows.select(
+        pl.exclude(_PLACE),
         (pl.lit(midnight).dt.cast_time_unit("us") + pl.duration(microseconds=index * step_us))
         .cast(pl.Datetime("us", "UTC"))
         .alias(ARRIVED_AT),

@@ -5,7 +5,6 @@ running stack with yesterday's release live, a few users' answers with titles on
 addresses. Guarantees that it says which data it used, and that a second run finds its own work done.
 """
 
-import csv
 import json
 import os
 import subprocess
@@ -14,15 +13,17 @@ import time
 import urllib.request
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from itertools import islice
 from pathlib import Path
 from typing import Any
+
+import pyarrow.parquet as pq
 
 from deploy.local import cluster, stack
 from deploy.local.ports import PortTaken
 from deploy.local.settings import ROOT, LocalSettings, from_environment
 from deploy.local.supervision import SupervisionProblem
 from schemas.environment import EnvironmentProblem
+from schemas.tables import USER_ID
 
 _DAYS = 14
 _FIRST_DAY_SHARE = (
@@ -56,7 +57,7 @@ def main() -> None:
         )
         _say("starting the edge replicas")
         stack.up_edge(settings)
-        _show(settings, source, outcome)
+        _show(settings, _users(environment, outcome["release"]), outcome)
     except (
         StepFailed,
         PortTaken,
@@ -128,13 +129,18 @@ def _get(url: str) -> dict[str, Any]:
     return content
 
 
-def _show(settings: LocalSettings, source: Path, outcome: Mapping[str, Any]) -> None:
+def _users(environment: Mapping[str, str], release: str) -> list[int]:
+    """Return the users of the release's first ratings: they are parsed, whatever the files of the source look like."""
+    folder = Path(environment["NIGHTSHELF_ARTIFACTS"]) / "releases" / release
+    with pq.ParquetFile(folder / "interactions.parquet") as file:
+        rows = next(file.iter_batches(_ROWS_LOOKED_AT, columns=[USER_ID]))
+    return list(dict.fromkeys(rows.column(USER_ID).to_pylist()))
+
+
+def _show(settings: LocalSettings, users: list[int], outcome: Mapping[str, Any]) -> None:
     base = stack.address(settings)
-    with (source / "ratings.csv").open(encoding="utf-8-sig", newline="") as file:
-        first_rows = islice(csv.DictReader(file), _ROWS_LOOKED_AT)
-        users = list(dict.fromkeys(row["user_id"] for row in first_rows))
     print(json.dumps(outcome, sort_keys=True))
-    for user in [*users[:_USERS_SHOWN], "999999999"]:
+    for user in [*users[:_USERS_SHOWN], 999_999_999]:
         path = f"/v1/users/{user}/recommendations?limit={_BOOKS_SHOWN}"
         answer = _get(base + path)
         why = f", {answer['reason']}" if answer["reason"] else ""

@@ -12,6 +12,7 @@ from jobs.runtime import settings as runtime_settings
 from jobs.source.settings import RowSettings
 
 _DAY = click.DateTime(["%Y-%m-%d"])
+_ENCODING = click.option("--encoding", help="of files that are not UTF-8, such as windows-1252")
 
 
 def _partition(_context: click.Context, _parameter: click.Parameter, value: datetime) -> str:
@@ -27,11 +28,12 @@ def _date(_context: click.Context, _parameter: click.Parameter, value: datetime)
     "--from", "source", help="a URL of a zip, or a folder; upstream's release if not given"
 )
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="the new folder")
-def fetch(source: str | None, out: Path) -> None:
+@_ENCODING
+def fetch(source: str | None, out: Path, encoding: str | None) -> None:
     """Fetch a Goodbooks release, resuming a download that broke off."""
     from jobs import fetch as step
 
-    emit(step.run(source or step.UPSTREAM, out))
+    emit(step.run(source or step.UPSTREAM, out, encoding))
 
 
 @click.command()
@@ -58,12 +60,24 @@ def synthesize(out: Path, users: int, books: int, ratings: int, seed: int) -> No
     help="share of all rows that the first day gets; 0 means equal days",
 )
 @click.option("--replace", is_flag=True, help="replace drops that are already there")
-def replay(source: Path, first: date, last: date, first_day_share: float, *, replace: bool) -> None:
+@_ENCODING
+def replay(
+    source: Path,
+    first: date,
+    last: date,
+    first_day_share: float,
+    encoding: str | None,
+    *,
+    replace: bool,
+) -> None:
     """Turn a Goodbooks folder into dated drops: row order becomes arrival time."""
     from jobs import replay as step
 
     artifacts = Artifacts(runtime_settings.from_environment().artifacts)
-    emit(step.run(source, artifacts.drops, first, last, first_day_share, replace=replace))
+    outcome = step.run(
+        source, artifacts.drops, first, last, first_day_share, replace=replace, encoding=encoding
+    )
+    emit(outcome)
 
 
 @click.command()

@@ -13,7 +13,7 @@ from pathlib import Path
 import polars as pl
 
 from jobs.runtime.errors import BrokenInput
-from jobs.source import csv_file, goodbooks
+from jobs.source import goodbooks, numbers
 from schemas.tables import (
     AUTHORS,
     BOOK_ID,
@@ -58,17 +58,20 @@ def read(folder: Path) -> Catalogue:
 
     Raises BrokenInput when books.csv is missing, lacks a column, or repeats an id.
     """
-    path = folder / goodbooks.BOOKS
-    if not path.is_file():
-        raise BrokenInput("books.csv is missing", str(path), "land the drops again")
-    for name in goodbooks.OPTIONAL:
-        if not (folder / name).is_file():
-            _log.warning("no %s in %s: %s", name, folder, _WITHOUT[name])
+    path = goodbooks.found(folder, goodbooks.BOOKS)
+    if path is None:
+        where = str(folder / goodbooks.BOOKS)
+        raise BrokenInput("books.csv is missing", where, "land the drops again")
+    others = {name: _other(folder, name) for name in goodbooks.OPTIONAL}
     books = _books(path)
-    wishes, wishes_dropped = _wishes(folder / goodbooks.TO_READ, books[BOOK_ID])
+    wishes, wishes_dropped = _wishes(others[goodbooks.TO_READ], books[BOOK_ID])
     done = (
         books.join(wishes.group_by(BOOK_ID).len(TO_READ_COUNT), on=BOOK_ID, how="left")
-        .join(_genres(folder, books), on=BOOK_ID, how="left")
+        .join(
+            _genres(others[goodbooks.TAGS], others[goodbooks.BOOK_TAGS], books),
+            on=BOOK_ID,
+            how="left",
+        )
         .with_columns(
             pl.col(TO_READ_COUNT).fill_null(0).cast(pl.Int32),
             pl.col(GENRES).fill_null(pl.lit([], pl.List(pl.String))),
@@ -86,36 +89,23 @@ def curated() -> dict[str, str]:
 
 def _books(path: Path) -> pl.DataFrame:
     """Return the cards without genres and wishes, in file order."""
-    names = csv_file.header(path)
-    first_edition = goodbooks.FIRST_EDITION_ID in names
-    id_column, goodreads_column = (
-        (goodbooks.FIRST_EDITION_ID, BOOK_ID) if first_edition else (BOOK_ID, GOODREADS_BOOK_ID)
-    )
-    needed = (id_column, goodreads_column, "authors", "original_publication_year", "title")
-    optional = [column for column in ("language_code",) if column in names]
-    raw = csv_file.read(path, (*needed, *optional))
-    ids = raw.select(_whole(id_column).alias(BOOK_ID)).to_series()
+    raw = goodbooks.read_books(path)
+    ids = numbers.whole(raw[BOOK_ID])
     _require_ids(ids, path)
     title = pl.col("title").fill_null("").str.strip_chars()
     author = pl.element().str.strip_chars()
-    year = _whole("original_publication_year")
     return raw.select(
         ids.cast(pl.Int32),
-        _whole(goodreads_column).alias(GOODREADS_BOOK_ID),
+        numbers.whole(raw[GOODREADS_BOOK_ID]),
         pl.when(title == "").then(pl.format("Book {}", ids)).otherwise(title).alias(TITLE),
         pl.col("authors")
         .fill_null("")
         .str.split(",")
         .list.eval(author.filter(author != ""))
         .alias(AUTHORS),
-        year.cast(pl.Int32, strict=False).alias(YEAR),
-        (pl.col("language_code") if optional else pl.lit(None, pl.String)).alias(LANGUAGE),
+        numbers.whole(raw[goodbooks.PUBLISHED]).cast(pl.Int32, strict=False).alias(YEAR),
+        pl.col(goodbooks.LANGUAGE_CODE).alias(LANGUAGE),
     )
-
-
-def _whole(column: str) -> pl.Expr:
-    # Upstream writes years as 1997.0, and so does pandas with every whole number beside a missing one.
-    return pl.col(column).cast(pl.Float64, strict=False).cast(pl.Int64, strict=False)
 
 
 def _require_ids(ids: pl.Series, path: Path) -> None:
@@ -129,12 +119,24 @@ def _require_ids(ids: pl.Series, path: Path) -> None:
         )
 
 
-def _wishes(path: Path, known: pl.Series) -> tuple[pl.DataFrame, int]:
-    if not path.is_file():
+def _other(folder: Path, name: str) -> pl.DataFrame | None:
+    """Return the rows of an optional file, or None; says in the log what is missing then."""
+    path = goodbooks.found(folder, name)
+    if path is None:
+        _log.warning("no %s in %s: %s", name, folder, _WITHOUT[name])
+        return None
+    rows = goodbooks.read_other(path)
+    if rows.is_empty():
+        _log.warning("%s in %s has a header and no rows: %s", name, folder, _WITHOUT[name])
+        return None
+    return rows
+
+
+def _wishes(raw: pl.DataFrame | None, known: pl.Series) -> tuple[pl.DataFrame, int]:
+    if raw is None:
         return pl.DataFrame(schema={USER_ID: pl.Int32, BOOK_ID: pl.Int32}), 0
-    raw = csv_file.read(path, (USER_ID, BOOK_ID))
     wishes = (
-        raw.select(pl.col(USER_ID, BOOK_ID).str.strip_chars().cast(pl.Int64, strict=False))
+        raw.select(numbers.whole(column) for column in raw)
         .drop_nulls()
         .filter(pl.col(BOOK_ID).is_in(known.cast(pl.Int64).implode()))
         .filter(pl.col(USER_ID).is_between(1, _GREATEST_ID))
@@ -145,23 +147,24 @@ def _wishes(path: Path, known: pl.Series) -> tuple[pl.DataFrame, int]:
     return wishes, raw.height - wishes.height
 
 
-def _genres(folder: Path, books: pl.DataFrame) -> pl.DataFrame:
+def _genres(
+    tags: pl.DataFrame | None, used: pl.DataFrame | None, books: pl.DataFrame
+) -> pl.DataFrame:
     """Return BOOK_ID and GENRES of the books that have any."""
-    tags, book_tags = folder / goodbooks.TAGS, folder / goodbooks.BOOK_TAGS
-    if not (tags.is_file() and book_tags.is_file()):
+    if tags is None or used is None:
         return pl.DataFrame(schema={BOOK_ID: pl.Int32, GENRES: pl.List(pl.String)})
     known = curated()
+    name = pl.col("tag_name").str.strip_chars().str.to_lowercase()
     names = (
-        csv_file.read(tags, ("tag_id", "tag_name"))
+        tags.with_columns(numbers.whole(tags["tag_id"]), name)
         .filter(pl.col("tag_name").is_in(list(known)))
         .with_columns(
             pl.col("tag_name").replace_strict(known, return_dtype=pl.String).alias("genre")
         )
     )
     return (
-        csv_file.read(book_tags, (GOODREADS_BOOK_ID, "tag_id", "count"))
+        used.select(numbers.whole(column) for column in used)
         .join(names, on="tag_id")
-        .with_columns(pl.col(GOODREADS_BOOK_ID, "count").cast(pl.Int64, strict=False))
         .filter(pl.col("count") > 0)  # some counts upstream are negative
         .group_by(GOODREADS_BOOK_ID, "genre")
         .agg(pl.col("count").sum())

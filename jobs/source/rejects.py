@@ -21,6 +21,7 @@ import numpy as np
 import polars as pl
 
 from jobs.runtime.errors import BrokenInput
+from jobs.source import numbers
 from jobs.source.pairs import repeats
 from schemas.tables import (
     ARRIVED_AT,
@@ -60,7 +61,6 @@ _CELLS = (USER_ID, BOOK_ID, RATING)
 _IDS = (USER_ID, BOOK_ID)
 _STORED = {USER_ID: pl.Int32, BOOK_ID: pl.Int32, RATING: pl.Int8}
 _GREATEST_ID = 2**31 - 1
-_WHOLE_NUMBER = r"^[+-]?\d+$"
 
 
 class TooManyRejects(BrokenInput):
@@ -79,12 +79,8 @@ def judge(
 
     `known_books` are int64 ids, `end` is the first instant (UTC) that is too late for the rows' drop.
     """
-    numbers = _numbers(raw)
-    if numbers.select(pl.any_horizontal(pl.col(_CELLS).has_nulls())).item():
-        texts = [column for column in _CELLS if not raw.schema[column].is_numeric()]
-        raw = raw.with_columns(pl.col(texts).cast(pl.String).str.strip_chars())
-        numbers = _numbers(raw)
-    rows = raw.with_columns(*numbers)
+    parsed = pl.DataFrame([numbers.whole(raw[column]) for column in _CELLS])
+    rows = raw.with_columns(parsed)
     is_good = rows.select(
         (
             pl.col(RATING).is_between(RATINGS[0], RATINGS[-1])
@@ -95,7 +91,7 @@ def judge(
         ).fill_null(value=False)
     ).to_series()
     good = rows.filter(is_good).with_columns(pl.col(name).cast(t) for name, t in _STORED.items())
-    return good, _with_reasons(raw.filter(~is_good), numbers.filter(~is_good), known_books)
+    return good, _with_reasons(raw.filter(~is_good), parsed.filter(~is_good), known_books)
 
 
 def resolve(good: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -156,29 +152,14 @@ def refusal(
     )
 
 
-def _numbers(raw: pl.DataFrame) -> pl.DataFrame:
-    """Return the rating columns as int64; null where a cell is no whole number."""
-    return raw.select(_whole(column, raw.schema[column]) for column in _CELLS)
-
-
-def _whole(column: str, kind: pl.DataType) -> pl.Expr:
-    if kind.is_float():
-        # What pandas makes of whole numbers beside a missing one.
-        return pl.when(pl.col(column).floor() == pl.col(column)).then(
-            pl.col(column).cast(pl.Int64, strict=False)
-        )
-    if not kind.is_integer():
-        return pl.col(column).cast(pl.String).cast(pl.Int64, strict=False)
-    return pl.col(column).cast(pl.Int64, strict=False)
-
-
-def _with_reasons(raw: pl.DataFrame, numbers: pl.DataFrame, known_books: pl.Series) -> pl.DataFrame:
-    """Return bad rows (REJECTS); `numbers` are their rating columns as `_numbers` gives them."""
-    text = raw.select(pl.col(_CELLS).cast(pl.String).fill_null("").replace("NaN", ""))
-    number = {column: numbers[column] for column in _CELLS}
+def _with_reasons(raw: pl.DataFrame, parsed: pl.DataFrame, known_books: pl.Series) -> pl.DataFrame:
+    """Return bad rows (REJECTS); `parsed` are their rating columns as whole numbers."""
+    cells = pl.col(_CELLS).cast(pl.String).fill_null("").str.strip_chars()
+    text = raw.select(cells.replace("NaN", ""))
+    number = {column: parsed[column] for column in _CELLS}
     # A number of more digits than an int64 holds is still a whole number.
     whole = {
-        column: number[column].is_not_null() | text[column].str.contains(_WHOLE_NUMBER)
+        column: number[column].is_not_null() | text[column].str.contains(numbers.WHOLE)
         for column in _CELLS
     }
     tests = pl.DataFrame(

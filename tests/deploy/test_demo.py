@@ -1,5 +1,6 @@
 """The demo and the local stack as a newcomer meets them, on ports and folders of the test's own."""
 
+import gzip
 import json
 import os
 import re
@@ -32,14 +33,18 @@ pytestmark = pytest.mark.timeout(600)
 
 @pytest.fixture
 def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
-    """Where this test's stack listens and keeps its files; what it started is stopped afterwards."""
+    """A packed source, where this test's stack listens and keeps its files; what it started is stopped afterwards."""
+    goodbooks = excerpts.write_current(tmp_path / "goodbooks")
+    packed = gzip.compress((goodbooks / "ratings.csv").read_bytes())
+    (goodbooks / "ratings.csv.gz").write_bytes(packed)
+    (goodbooks / "ratings.csv").unlink()
     ports = free_ports(7)
     while ports[6] - ports[0] != 6:  # the stack takes ports in a row
         ports = free_ports(len(ports) + 7)[-7:]
     others = [port for port in free_ports(len(ports) + 40) if port not in ports]
     found = {
         **os.environ,
-        "GOODBOOKS_DIR": str(excerpts.write_current(tmp_path / "goodbooks")),
+        "GOODBOOKS_DIR": str(goodbooks),
         "NIGHTSHELF_ARTIFACTS": str(tmp_path / "artifacts"),
         "NIGHTSHELF_LOCAL_FOLDER": str(tmp_path / "run"),
         "NIGHTSHELF_LOCAL_PORT": str(ports[0]),

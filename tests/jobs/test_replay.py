@@ -10,11 +10,21 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
-from jobs.replay import bounds, is_time_ordered
+from jobs.replay import bounds
 from schemas import tables
 from tests import small_disk
 from tests.jobs.command_line import run
-from tests.jobs.landing import BOOKS, DAYS, HEADER, NIGHTSHELF, ROWS, drop, folder, replay
+from tests.jobs.landing import (
+    BOOKS,
+    DAYS,
+    HEADER,
+    NIGHTSHELF,
+    ROWS,
+    drop,
+    extract,
+    folder,
+    replay,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -131,20 +141,6 @@ def test_bad_rows_arrive_as_they_are(
     ]
 
 
-def test_a_few_late_rows_do_not_hide_that_a_file_is_sorted() -> None:
-    """Sorted by user, by book or downwards tells no time, even with two rows of 900 out of place."""
-    ascending = [str(n // 3) for n in range(900)]
-    mixed = [str(n * 7919 % 101) for n in range(900)]
-    for users, books in (
-        (ascending, mixed),
-        (mixed, ascending),
-        (mixed, ascending[::-1]),
-        (mixed, [*ascending[:898], "0", "1"]),
-    ):
-        assert not is_time_ordered(pl.DataFrame({"user_id": users, "book_id": books}))
-    assert is_time_ordered(pl.DataFrame({"user_id": mixed, "book_id": mixed[::-1]}))
-
-
 def test_the_same_source_and_range_give_the_same_bytes(
     tmp_path: Path,
     artifacts: Path,
@@ -257,8 +253,9 @@ def test_a_missing_file_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[st
 def test_a_cut_off_gzip_is_told(
     tmp_path: Path, artifacts: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """ratings.csv.gz is read where it is whole; where it ends too early the standing drops stay."""
+    """ratings.csv.gz is read where it is complete; where it ends too early the standing drops stay."""
     source = folder(tmp_path, "")
+    (source / "ratings.csv").unlink()
     packed = gzip.compress((HEADER + ROWS).encode())
     (source / "ratings.csv.gz").write_bytes(packed)
     assert replay(capsys, source).outcome["rows"] == 40
@@ -268,6 +265,81 @@ def test_a_cut_off_gzip_is_told(
         result = replay(capsys, source, "--replace")
         assert (result.exit_code, "ratings.csv.gz" in result.outcome["where"]) == (4, True)
     assert _digests(artifacts) == before
+
+
+def test_a_file_in_both_forms_is_refused(
+    tmp_path: Path, artifacts: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Which of them counts cannot be known: both names are said, of any file, and nothing lands."""
+    source = folder(tmp_path, HEADER + ROWS)
+    for name in ("ratings.csv", "books.csv", "tags.csv"):
+        twin = source / f"{name}.gz"
+        (source / name).touch()
+        twin.write_bytes(gzip.compress(BOOKS.encode()))
+        result = replay(capsys, source)
+        assert (result.exit_code, result.outcome["error"]) == (
+            4,
+            f"{name} and {name}.gz are both there",
+        )
+        twin.unlink()
+    assert not artifacts.exists()
+
+
+def test_a_packed_catalogue_lands_under_plain_names(
+    tmp_path: Path, artifacts: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """books.csv.gz is read like books.csv, by replay and by extract."""
+    source = folder(tmp_path, HEADER + ROWS)
+    (source / "books.csv.gz").write_bytes(gzip.compress((source / "books.csv").read_bytes()))
+    (source / "books.csv").unlink()
+    assert replay(capsys, source).exit_code == 0
+    assert [path.name for path in (artifacts / "drops/catalogue").iterdir()] == ["books.csv"]
+    assert extract(capsys).outcome["rows_accepted"] == 40
+
+
+def test_another_encoding_lands_as_utf8(
+    tmp_path: Path, artifacts: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Refused with what it looks like; with --encoding stored as UTF-8, so that extract needs no option."""
+    source = folder(tmp_path, HEADER + ROWS)
+    text = BOOKS.replace("Somebody", "It’s García").encode("cp1252")
+    (source / "books.csv").write_bytes(text)
+    refused = replay(capsys, source)
+    assert (refused.exit_code, refused.outcome["where"]) == (4, f"{source / 'books.csv'}:2")
+    assert "windows-1252" in refused.outcome["error"]
+    assert not artifacts.exists()
+    assert replay(capsys, source, "--encoding", "nothing").exit_code == 2
+    assert replay(capsys, source, "--encoding", "windows-1252").exit_code == 0
+    landed = (artifacts / "drops/catalogue/books.csv").read_text("utf-8")
+    assert landed == BOOKS.replace("Somebody", "It’s García")
+    assert extract(capsys).exit_code == 0
+
+
+def test_empty_rows_take_no_time(
+    tmp_path: Path, artifacts: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Lines of delimiters alone arrive, and the other rows arrive when they would have without them."""
+    replay(capsys, folder(tmp_path, HEADER + ROWS))
+    plain = _landed(artifacts)
+    lines = ROWS.splitlines()
+    empty = [",,", " , ,", '"","",""', ",,,,", ""]
+    mixed = [empty[0], *lines[:10], *empty[1:3], *lines[10:], *empty[3:], ",,"]
+    replay(capsys, folder(tmp_path, "\n".join([HEADER.strip(), *mixed, ""])), "--replace")
+    landed = _landed(artifacts)
+    assert landed.height == 46
+    is_full = pl.col("user_id").fill_null("").str.strip_chars() != ""
+    assert landed.filter(is_full).equals(plain)
+    assert extract(capsys).exit_code == 4
+
+
+def test_the_way_numbers_are_written_does_not_hide_that_a_file_is_sorted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Sorted by book, and written plain, with spaces or with a decimal point: no time is told."""
+    rows = sorted((line.split(",") for line in ROWS.splitlines()), key=lambda row: int(row[1]))
+    for form in ("{},{},{}\n", " {}, {}, {}\n", "{}.0,{}.0,{}.0\n"):
+        source = folder(tmp_path, HEADER + "".join(form.format(*row) for row in rows))
+        assert not replay(capsys, source, "--replace").outcome["time_ordered"]
 
 
 def test_a_byte_order_mark_crlf_and_empty_lines_at_the_end_make_no_difference(

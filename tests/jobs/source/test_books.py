@@ -99,6 +99,37 @@ def test_genres_are_curated_tags_the_most_used_first(tmp_path: Path) -> None:
     assert cards[2]["genres"] == []
 
 
+def test_floats_spaces_and_capitals_make_no_difference(tmp_path: Path) -> None:
+    """In every numeric column, header and tag name of every file."""
+    folder = _catalogue(
+        tmp_path,
+        books=HEADER.title().replace(",", " , ") + "1.0, 500.0,A,1 ,One,\n",
+        tags="TAG_ID,Tag_Name\n4.0, Fantasy\n",
+        book_tags="Goodreads_Book_ID,tag_id , count\n500.0, 4 ,60.0\n",
+        to_read="user_id, BOOK_ID\n8.0,1.00\n",
+    )
+    found = books.read(folder)
+    card = found.cards.to_dicts()[0]
+    assert (card["book_id"], card["goodreads_book_id"], card["year"]) == (1, 500, 1)
+    assert (card["genres"], card["to_read_count"]) == (["fantasy"], 1)
+    assert found.wishes.rows() == [(8, 1)]
+
+
+def test_files_without_rows_are_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Cards without genres, and why."""
+    _catalogue(
+        tmp_path,
+        books=HEADER + "1,500,A,1,One,\n",
+        tags="tag_id,tag_name\n",
+        book_tags="goodreads_book_id,tag_id,count\n500,4,60\n",
+        to_read="user_id,book_id",
+    )
+    assert _cards(tmp_path)[1]["genres"] == []
+    told = " ".join(caplog.messages)
+    assert "has a header and no rows: no card has genres" in told
+    assert "has a header and no rows: nobody wishes to read a book" in told
+
+
 def test_no_tag_means_two_genres() -> None:
     """Each tag name stands once in the list, and no shelf name stands in it."""
     genres = tomllib.loads(books.GENRES_FILE.read_text(encoding="utf-8"))["genres"]
