@@ -6,17 +6,24 @@ unapproved release never goes live, and never an older partition over a newer on
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from jobs.release import journal, manifest
 from jobs.release.folder import Artifacts, require
 from jobs.runtime.errors import GateRefused, NightshelfError, NothingToDo
 from jobs.runtime.settings import Settings
-from jobs.store import changes, refusals
+from jobs.store import changes, encoding, refusals
 from jobs.store.catalog import Answer
 from jobs.store.changes import Standing, Store
+from jobs.store.completeness import BY_TOTALS, Check, Completeness, ensure
 from schemas.manifest import partition_of
+
+#: The verdict on a verified release whose files are gone: it was go or hold, else it would not have been loaded.
+_NO_DECISION: dict[str, Any] = {
+    "verdict": "hold",
+    "reasons": [{"text": "its decision.json is gone"}],
+}
 
 
 @dataclass(frozen=True)
@@ -32,7 +39,8 @@ class Outcome:
     """What is live now.
 
     `first_on_hold` says that a doubtful release went live because there was none before; `confirmed_by_redis_replica`
-    is None where there is no Redis replica; `journal_copied` is false when Redis had no room for the journal's copy.
+    is None where there is no Redis replica; `journal_copied` is false when Redis had no room for the journal's copy;
+    `completeness` says what the release lacked before the pointer moved.
     """
 
     release: str
@@ -44,6 +52,7 @@ class Outcome:
     approved_by: str | None = None
     confirmed_by_redis_replica: bool | None = None
     journal_copied: bool = True
+    completeness: Completeness = field(default_factory=Completeness)
 
 
 def run(
@@ -53,12 +62,14 @@ def run(
     *,
     approval: Approval | None = None,
     force: bool = False,
+    check: Check = BY_TOTALS,
 ) -> Outcome:
     """Make a verified release live.
 
     Raises GateRefused when it is not verified, was stopped, is quarantined, or is on hold without approval;
-    BrokenInput when its files are not those of its manifest; NothingToDo when a newer partition is live and `force`
-    is not given; TryLater when Redis cannot be reached, has lost changes, or another command was quicker.
+    BrokenInput when its files are not those of its manifest, or it lacks values and cannot be repaired; NothingToDo
+    when a newer partition is live and `force` is not given; TryLater when Redis cannot be reached, has lost changes,
+    or another command was quicker.
     """
     artifacts.release(release)
     with changes.opened(artifacts, settings) as store:
@@ -68,7 +79,7 @@ def run(
         pointer = standing.content.pointer
         if pointer is not None and pointer.live == release:
             return already(store, release, standing)
-        return move(store, standing, release, approval, journal.ACTIVATE, force=force)
+        return move(store, standing, release, approval, journal.ACTIVATE, force=force, check=check)
 
 
 def move(
@@ -79,6 +90,7 @@ def move(
     action: str,
     *,
     force: bool = False,
+    check: Check = BY_TOTALS,
 ) -> Outcome:
     """Point to a release that is not live yet; raises as `run` does, after writing the refusal down."""
     who = approval.by if approval else store.settings.run_by
@@ -89,10 +101,13 @@ def move(
         require_fit(standing, release)
         if live is not None and partition_of(live) > partition_of(release) and not force:
             raise refusals.older(release, live)
-        verdict = require_approved(store.artifacts, release, approval=approval, first=first)
+        verdict = require_approved(
+            store.artifacts, release, approval=approval, first=first, check=check
+        )
     except (GateRefused, NothingToDo) as error:
         changes.refuse(store, error, who=who, release=release)
-    described = manifest.check(store.artifacts.release(release))
+    found = ensure(store, standing.content, release, check, who=who)
+    described = _described(store, standing, release, check)
     done = changes.change(
         store,
         standing,
@@ -110,6 +125,7 @@ def move(
             "approved_by": approval.by if approval else None,
             "verdict": verdict,
             "canary_ended": pointer.canary if pointer else None,
+            **found.for_journal,
         },
     )
     if isinstance(done, Answer):
@@ -123,7 +139,17 @@ def move(
         approved_by=approval.by if approval else None,
         confirmed_by_redis_replica=done.confirmed,
         journal_copied=done.copied,
+        completeness=found,
     )
+
+
+def _described(store: Store, standing: Standing, release: str, check: Check) -> dict[str, Any]:
+    """Return the digest and partition of a release: of its files, or of the catalog where these may be gone."""
+    folder = store.artifacts.release(release)
+    gone = not all(path.is_file() for path in (folder.manifest, *encoding.files(folder)))
+    if check.incomplete_ok and gone:
+        return standing.content.releases[release]
+    return manifest.check(folder)
 
 
 def already(store: Store, release: str, standing: Standing) -> Outcome:
@@ -146,13 +172,21 @@ def require_fit(standing: Standing, release: str) -> None:
 
 
 def require_approved(
-    artifacts: Artifacts, release: str, *, approval: Approval | None, first: bool = False
+    artifacts: Artifacts,
+    release: str,
+    *,
+    approval: Approval | None,
+    first: bool = False,
+    check: Check = BY_TOTALS,
 ) -> str:
-    """Return the verdict on a release if it may be served.
+    """Return the verdict on a release if it may be served; with `incomplete_ok` one whose files are gone is on hold.
 
     Raises GateRefused when it is stop, or hold without an approval, unless it is the `first` release of all.
     """
-    decision = _decision(artifacts, release)
+    if check.incomplete_ok and not artifacts.release(release).decision.is_file():
+        decision = _NO_DECISION
+    else:
+        decision = _decision(artifacts, release)
     verdict = str(decision["verdict"])
     if verdict == "go" or (verdict == "hold" and (approval is not None or first)):
         return verdict

@@ -11,7 +11,7 @@ from jobs.release import manifest
 from jobs.release.folder import Artifacts
 from jobs.runtime.errors import WrongUsage
 from jobs.runtime.settings import Settings
-from jobs.store import encoding, loading
+from jobs.store import encoding, loading, soundness
 from jobs.store.catalog import Catalog
 from jobs.store.cluster import connected
 from jobs.store.loading import Difference
@@ -60,7 +60,8 @@ def run(
         if sample is not None:
             chosen = random.Random(seed).sample(sorted(what.hashes), min(sample, len(what.hashes)))
             what = replace(what, hashes={key: what.hashes[key] for key in chosen})
-        wrong = loading.differences(cluster, what, keep_going=lambda: None)
+        at_once = soundness.hashes_at_once(soundness.nodes(cluster))
+        wrong = loading.differences(cluster, what, keep_going=lambda: None, at_once=at_once)
     return _outcome(settings.namespace, release, what, wrong)
 
 

@@ -31,7 +31,10 @@ _UNKNOWN = ("popularity", "unknown_user")
 
 @dataclass(frozen=True)
 class Outcome:
-    """An answer and where it came from, `source` and `reason` as over HTTP; `ratings` the newest first."""
+    """An answer and where it came from, `source` and `reason` as over HTTP; `ratings` the newest first.
+
+    `list_lost` says that the release has a list for the user which Redis has lost, so that a popularity list answers.
+    """
 
     user_id: int
     generation: int
@@ -46,6 +49,7 @@ class Outcome:
     trained_at: str
     run_by: str
     manifest: str
+    list_lost: bool = False
 
 
 def run(
@@ -94,7 +98,14 @@ def run(
         trained_at=meta.trained_at,
         run_by=described["run_by"],
         manifest=str(folder.manifest),
+        list_lost=source == _UNKNOWN and _has_list(folder, user_id),
     )
+
+
+def _has_list(folder: ReleaseFolder, user_id: int) -> bool:
+    """Say whether the release's files hold a list for a user."""
+    found = pl.scan_parquet(folder.lists).filter(pl.col(USER_ID) == user_id).select(USER_ID)
+    return not found.collect().is_empty()
 
 
 def _value(

@@ -6,21 +6,26 @@ In: the catalog in Redis and the durable journal. Out: their content as one mapp
 from dataclasses import dataclass
 from typing import Any
 
+from redis.cluster import RedisCluster
+
 from jobs.release import history as past
 from jobs.release import journal
 from jobs.release.folder import Artifacts
 from jobs.runtime.settings import Settings
-from jobs.store.catalog import Catalog
+from jobs.store import totals
+from jobs.store.catalog import Catalog, Content
 from jobs.store.changes import Standing
-from jobs.store.cluster import connected
+from jobs.store.cluster import TROUBLES, connected
 
 
 @dataclass(frozen=True)
 class Outcome:
     """The catalog: `loaded` maps release ids to their states, `quarantined` digests of lists to the reason.
 
-    `behind_journal` says that Redis has lost changes of the pointer, or that a command died in the middle of one;
-    `journal_live` is the release that is live by the journal.
+    `missing` says of each verified one how many keys, values and users' lists Redis has lost (values are None for a
+    release that older code loaded; the mapping leaves out what could not be counted). `behind_journal` says that Redis
+    has lost changes of the pointer, or that a command died in the middle of one; `journal_live` is the release that is
+    live by the journal.
     """
 
     generation: int
@@ -29,6 +34,7 @@ class Outcome:
     canary: str | None
     canary_share: float
     loaded: dict[str, str]
+    missing: dict[str, dict[str, int | None]]
     quarantined: dict[str, str]
     behind_journal: bool
     journal_live: str | None
@@ -38,6 +44,7 @@ def run(artifacts: Artifacts, settings: Settings) -> Outcome:
     """Return what the catalog holds. Raises TryLater when Redis cannot be reached."""
     with connected(settings) as cluster:
         content = Catalog(cluster, settings.namespace).read()
+        missing = _missing(cluster, settings.namespace, content)
     told = past.fold(journal.read(artifacts.journal))
     pointer = content.pointer
     return Outcome(
@@ -47,10 +54,25 @@ def run(artifacts: Artifacts, settings: Settings) -> Outcome:
         canary=pointer.canary if pointer else None,
         canary_share=pointer.canary_share if pointer else 0.0,
         loaded={name: entry["state"] for name, entry in sorted(content.releases.items())},
+        missing=missing,
         quarantined={digest: entry.get("why", "") for digest, entry in content.quarantine.items()},
         behind_journal=Standing(content, told).behind,
         journal_live=told.live,
     )
+
+
+def _missing(
+    cluster: RedisCluster, namespace: str, content: Content
+) -> dict[str, dict[str, int | None]]:
+    found: dict[str, dict[str, int | None]] = {}
+    for release in content.verified:
+        try:
+            gap = totals.gap(cluster, namespace, release, content.releases[release])
+        except TROUBLES:
+            # A shard is away: what the catalog says is told all the same.
+            break
+        found[release] = {"keys": gap.keys, "values": gap.values, "users": gap.users}
+    return found
 
 
 def history(artifacts: Artifacts) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ before the release can be activated, and that a publish which died leaves nothin
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from jobs.quality import result
 from jobs.release import inputs, journal, manifest
@@ -15,7 +15,7 @@ from jobs.release.folder import Artifacts, ReleaseFolder, require
 from jobs.runtime.errors import BrokenInput, GateRefused, TryLater
 from jobs.runtime.record import read_record, recorded
 from jobs.runtime.settings import Settings
-from jobs.store import changes
+from jobs.store import changes, totals
 from jobs.store.changes import Standing, Store
 from jobs.store.placing import Placed, place
 
@@ -24,7 +24,7 @@ from jobs.store.placing import Placed, place
 class Outcome:
     """What was loaded; `already_loaded` when the same release stood there verified. Times in seconds.
 
-    `rewritten` and `confirmed_by_redis_replicas` as in jobs.store.placing.Placed.
+    `rewritten`, `repaired_values`, `warnings` and `confirmed_by_redis_replicas` as in jobs.store.placing.Placed.
     """
 
     release: str
@@ -34,17 +34,26 @@ class Outcome:
     value_bytes: int
     already_loaded: bool
     rewritten: int = 0
+    repaired_values: int = 0
+    warnings: tuple[str, ...] = ()
     confirmed_by_redis_replicas: bool | None = None
     load_s: float = 0.0
     read_back_s: float = 0.0
 
 
-def run(folder: ReleaseFolder, settings: Settings, *, rate: int | None = None) -> Outcome:
+def run(
+    folder: ReleaseFolder,
+    settings: Settings,
+    *,
+    rate: int | None = None,
+    unsafe_store_ok: bool = False,
+) -> Outcome:
     """Load a release and read it back; `rate` values a second at most, by default that of the settings.
 
-    Raises GateRefused for a release that a check or its verdict stopped, or whose lists are quarantined; BrokenInput
-    for missing or changed files and for an unfinished release of another LISTS_VERSION; TryLater when Redis or
-    another publisher is in the way.
+    A release that is loaded already gets what it has lost. Raises GateRefused for a release that a check or its
+    verdict stopped, whose lists are quarantined, or, without `unsafe_store_ok`, for which Redis would throw out
+    others; BrokenInput for missing or changed files and for an unfinished release of another LISTS_VERSION; TryLater
+    when Redis or another publisher is in the way.
     """
     artifacts = Artifacts(settings.artifacts)
     inputs.require_own(folder, finished_ok=True)
@@ -54,7 +63,9 @@ def run(folder: ReleaseFolder, settings: Settings, *, rate: int | None = None) -
         with changes.opened(artifacts, settings) as store:
             standing = changes.settled(store)
             chosen = settings.load_rate if rate is None else rate
-            return _publish(store, standing, folder, described, chosen)
+            return _publish(
+                store, standing, folder, described, rate=chosen, protect=not unsafe_store_ok
+            )
     except GateRefused as error:
         journal.append(
             artifacts.journal,
@@ -67,7 +78,13 @@ def run(folder: ReleaseFolder, settings: Settings, *, rate: int | None = None) -
 
 
 def _publish(
-    store: Store, standing: Standing, folder: ReleaseFolder, described: dict[str, str], rate: int
+    store: Store,
+    standing: Standing,
+    folder: ReleaseFolder,
+    described: dict[str, str],
+    *,
+    rate: int,
+    protect: bool,
 ) -> Outcome:
     before = read_record(folder.records, "publish")
     loaded = standing.content.releases.get(folder.release, {})
@@ -76,9 +93,15 @@ def _publish(
         and standing.content.unfit(folder.release) is None
         and loaded["digest"] == before["digest"] == described["digest"]
     ):
-        return Outcome(**{**before, "already_loaded": True})
+        past = Outcome(**{**before, "already_loaded": True, "repaired_values": 0, "warnings": ()})
+        gap = totals.gap(store.cluster, store.namespace, folder.release, loaded)
+        if gap.complete and "totals" in loaded:
+            return past
+        found = _outcome(folder.release, place(store, folder, described, protect=protect))
+        return replace(found, load_s=past.load_s, read_back_s=past.read_back_s)
     with recorded("publish", folder.records, store.settings.run_by) as counts:
-        outcome = _outcome(folder.release, place(store, folder, described, rate=rate))
+        placed = place(store, folder, described, rate=rate, protect=protect)
+        outcome = _outcome(folder.release, placed)
         counts.update(vars(outcome))
     return outcome
 
@@ -93,6 +116,8 @@ def _outcome(release: str, placed: Placed) -> Outcome:
         value_bytes=what.value_bytes,
         already_loaded=placed.already,
         rewritten=placed.rewritten,
+        repaired_values=placed.repaired_values,
+        warnings=placed.warnings,
         confirmed_by_redis_replicas=placed.confirmed,
         load_s=placed.load_s,
         read_back_s=placed.read_back_s,

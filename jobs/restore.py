@@ -2,7 +2,8 @@
 
 In: the journal and the release folders under the artifacts. Out: the same live and previous release in Redis, a higher
 generation, the same quarantine, no canary. Guarantees that files are compared with the manifest before they are
-loaded, that every value is read back before the pointer is set, and that what was quarantined stays so.
+loaded, that every value is read back before the pointer is set, and that what was quarantined stays so. The live
+release comes first: the previous one and the canary are loaded only where Redis throws nothing out for it.
 """
 
 from dataclasses import dataclass, field
@@ -10,12 +11,16 @@ from typing import Any
 
 from jobs.release import history, journal, manifest
 from jobs.release.folder import Artifacts
-from jobs.runtime.errors import BrokenInput, NightshelfError, TryLater
+from jobs.runtime.errors import BrokenInput, GateRefused, NightshelfError, TryLater
 from jobs.runtime.settings import Settings
-from jobs.store import changes, encoding
+from jobs.store import changes, totals
 from jobs.store.catalog import VERIFIED, Answer
 from jobs.store.changes import Standing, Store
-from jobs.store.placing import place, read_back
+from jobs.store.placing import place
+from jobs.store.repair import repair
+
+#: How often the live release is written again where Redis throws values out: older ones of other releases go first.
+_ROUNDS = 5
 
 
 @dataclass(frozen=True)
@@ -38,8 +43,9 @@ class Outcome:
 def run(artifacts: Artifacts, settings: Settings) -> Outcome:
     """Bring Redis back to what the journal says; again when it is whole changes nothing.
 
-    Raises BrokenInput when a file that is needed is missing or has changed: if it is one of the previous release, the
-    live one is restored all the same. Raises TryLater when Redis is in the way.
+    Raises BrokenInput when a file that is needed is missing or has changed, GateRefused when Redis would throw out
+    lists to take the previous release or the canary: the live one is restored all the same. Raises TryLater when Redis
+    is in the way.
     """
     with changes.opened(artifacts, settings) as store:
         standing = changes.settled(store)
@@ -51,52 +57,77 @@ def run(artifacts: Artifacts, settings: Settings) -> Outcome:
             return Outcome(
                 None, None, standing.content.generation, len(past.quarantine), restored=False
             )
-        return _restore(store, standing, live, _fit(standing, previous), lost=lost)
+        canary = None if lost or pointer is None else pointer.canary
+        return _restore(store, standing, live, _fit(standing, previous), canary, lost=lost)
 
 
 def _restore(
-    store: Store, standing: Standing, live: str, previous: str | None, *, lost: bool
+    store: Store,
+    standing: Standing,
+    live: str,
+    previous: str | None,
+    canary: str | None,
+    *,
+    lost: bool,
 ) -> Outcome:
-    loaded, mended = _make_whole(store, live)
-    broken: NightshelfError | None = None
-    if previous is not None:
+    done = _make_whole(store, live, protect=False)
+    broken: dict[str, NightshelfError] = {}
+    for release in dict.fromkeys(one for one in (canary, previous) if one is not None):
         try:
-            more, hashes = _make_whole(store, previous)
-            loaded, mended = [*loaded, *more], mended + hashes
-        except BrokenInput as error:
-            broken = error
-            previous = None if previous not in store.catalog.read().verified else previous
+            done += _make_whole(store, release, protect=True)
+        except (BrokenInput, GateRefused) as error:
+            broken[release] = error
+    if previous in broken and previous not in store.catalog.read().verified:
+        previous = None
+    done += _look_again(store, live)
     generation = standing.content.generation
     if lost:
         generation = _point(store, standing, live, previous)
-    if broken is not None:
-        raise BrokenInput(
-            f"the live release {live} is whole, the previous one is not: {broken.what}",
-            broken.where,
-            broken.do,
-        ) from broken
+    for release, why in broken.items():
+        role = "the canary" if release == canary else "the previous one"
+        raise type(why)(
+            f"the live release {live} is whole, {role} is not: {why.what}", why.where, why.do
+        ) from why
     return Outcome(
         release=live,
         previous=previous,
         generation=generation,
         quarantined=len(standing.history.quarantine),
         restored=lost,
-        loaded=loaded,
-        mended=mended,
+        loaded=list(done.loaded),
+        mended=done.mended,
     )
 
 
-def _make_whole(store: Store, release: str) -> tuple[list[str], int]:
-    """Load a release, or mend it where it stands; return what was loaded and how many hashes were mended."""
-    folder = store.artifacts.release(release)
-    described = manifest.read(folder)
+@dataclass(frozen=True)
+class _Done:
+    """Which releases were loaded, and how many hashes of others were written again."""
+
+    loaded: tuple[str, ...] = ()
+    mended: int = 0
+
+    def __add__(self, other: "_Done") -> "_Done":
+        return _Done(self.loaded + other.loaded, self.mended + other.mended)
+
+
+def _make_whole(store: Store, release: str, *, protect: bool) -> _Done:
+    """Load a release, or repair it where it stands; `protect` as in jobs.store.repair."""
     record: dict[str, Any] = store.catalog.read().releases.get(release, {})
-    if record.get("state") != VERIFIED:
-        place(store, folder, described, rate=store.settings.load_rate)
-        return [release], 0
-    what = encoding.stored(folder, store.namespace, described)
-    mended, _ = read_back(store, what, _go_on)
-    return [], mended
+    rounds = 1 if protect else _ROUNDS
+    if record.get("state") == VERIFIED:
+        return _Done(mended=repair(store, release, protect=protect, rounds=rounds).hashes)
+    folder = store.artifacts.release(release)
+    described, rate = manifest.read(folder), store.settings.load_rate
+    place(store, folder, described, rate=rate, protect=protect, rounds=rounds)
+    return _Done(loaded=(release,))
+
+
+def _look_again(store: Store, live: str) -> _Done:
+    """Count the live release once more: whatever else was written may have cost it values."""
+    record = store.catalog.read().releases[live]
+    if totals.gap(store.cluster, store.namespace, live, record).complete:
+        return _Done()
+    return _make_whole(store, live, protect=False)
 
 
 def _point(store: Store, standing: Standing, live: str, previous: str | None) -> int:
@@ -134,7 +165,3 @@ def _fit(standing: Standing, release: str | None) -> str | None:
     """Return `release`, or None if its lists were quarantined."""
     digest = standing.history.activations.get(release or "")
     return None if digest in standing.history.quarantine else release
-
-
-def _go_on() -> None:
-    """Nothing else competes for a verified release."""

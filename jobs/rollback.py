@@ -2,7 +2,7 @@
 
 In: a verified release (by default the previous one), who and why. Out: two journal entries and one compare-and-set.
 Guarantees that the lists rolled back from are quarantined by their digest in the same script call, so they never
-come back, not under another release id and not after Redis was wiped. Needs no file of any release.
+come back, not under another release id and not after Redis was wiped. Needs no file of a release that is complete.
 """
 
 from dataclasses import dataclass
@@ -15,11 +15,12 @@ from jobs.runtime.settings import Settings
 from jobs.store import changes, refusals
 from jobs.store.catalog import Answer, Content
 from jobs.store.changes import Standing, Store
+from jobs.store.completeness import BY_TOTALS, Check, Completeness, ensure
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What is live now and what was quarantined; the last two as in jobs.activate.Outcome."""
+    """What is live now and what was quarantined; the last three as in jobs.activate.Outcome."""
 
     release: str
     left: str
@@ -27,16 +28,23 @@ class Outcome:
     generation: int
     confirmed_by_redis_replica: bool | None
     journal_copied: bool
+    completeness: Completeness
 
 
 def run(
-    artifacts: Artifacts, settings: Settings, *, to: str | None, by: str, reason: str
+    artifacts: Artifacts,
+    settings: Settings,
+    *,
+    to: str | None,
+    by: str,
+    reason: str,
+    check: Check = BY_TOTALS,
 ) -> Outcome:
     """Go back to `to`, or to the previous release for None.
 
     Raises WrongUsage when there is nothing to go back to, with the releases that are loaded; GateRefused when the
-    target is not verified or is quarantined; TryLater when Redis is in the way, has lost changes, or the pointer
-    moved meanwhile.
+    target is not verified or is quarantined; BrokenInput when it lacks values and cannot be repaired; TryLater when
+    Redis is in the way, has lost changes, or the pointer moved meanwhile.
     """
     with changes.opened(artifacts, settings) as store:
         standing = changes.settled(store)
@@ -46,10 +54,19 @@ def run(
             require_fit(standing, target)
         except GateRefused as error:
             changes.refuse(store, error, who=by, release=target)
-        return _roll(store, standing, left, target, {"who": by, "why": reason})
+        found = ensure(store, standing.content, target, check, who=by)
+        return _roll(store, standing, left, target, {"who": by, "why": reason}, found=found)
 
 
-def _roll(store: Store, standing: Standing, left: str, target: str, why: dict[str, str]) -> Outcome:
+def _roll(
+    store: Store,
+    standing: Standing,
+    left: str,
+    target: str,
+    why: dict[str, str],
+    *,
+    found: Completeness,
+) -> Outcome:
     releases = standing.content.releases
     digest = releases[left]["digest"]
     done = changes.change(
@@ -65,12 +82,13 @@ def _roll(store: Store, standing: Standing, left: str, target: str, why: dict[st
             "digest": releases[target]["digest"],
             "partition": releases[target]["partition"],
             "quarantined": digest,
+            **found.for_journal,
         },
         with_entry=True,
     )
     if isinstance(done, Answer):
         raise refusals.problem(done, target, standing.content)
-    return Outcome(target, left, digest, done.generation, done.confirmed, done.copied)
+    return Outcome(target, left, digest, done.generation, done.confirmed, done.copied, found)
 
 
 def _ends(before: Content, to: str | None) -> tuple[str, str]:

@@ -4,7 +4,7 @@ In: a verified release and a share. Out: two journal entries and one compare-and
 canary is verified, approved and not quarantined, and that promoting it is an activation like any other.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from jobs import activate
 from jobs.activate import Approval
@@ -15,13 +15,14 @@ from jobs.runtime.settings import Settings
 from jobs.store import changes, refusals
 from jobs.store.catalog import Answer
 from jobs.store.changes import Standing, Store
+from jobs.store.completeness import BY_TOTALS, Check, Completeness, ensure
 
 
 @dataclass(frozen=True)
 class Outcome:
     """The canary and its share after the change, None and 0 when there is none.
 
-    The last two are as in jobs.activate.Outcome.
+    The last three are as in jobs.activate.Outcome.
     """
 
     canary: str | None
@@ -30,10 +31,18 @@ class Outcome:
     quarantined_digest: str | None = None
     confirmed_by_redis_replica: bool | None = None
     journal_copied: bool = True
+    completeness: Completeness = field(default_factory=Completeness)
 
 
 def start(
-    artifacts: Artifacts, settings: Settings, *, release: str, share: float, by: str, reason: str
+    artifacts: Artifacts,
+    settings: Settings,
+    *,
+    release: str,
+    share: float,
+    by: str,
+    reason: str,
+    check: Check = BY_TOTALS,
 ) -> Outcome:
     """Give `share` (above 0, at most 1) of the users the lists of `release`; again with another share to change it.
 
@@ -52,9 +61,12 @@ def start(
             raise WrongUsage(f"{release} is live", "--release", "a canary is another release")
         try:
             activate.require_fit(standing, release)
-            activate.require_approved(artifacts, release, approval=Approval(by, reason))
+            activate.require_approved(
+                artifacts, release, approval=Approval(by, reason), check=check
+            )
         except GateRefused as error:
             changes.refuse(store, error, who=by, release=release)
+        found = ensure(store, standing.content, release, check, who=by)
         done = changes.change(
             store,
             standing,
@@ -68,11 +80,12 @@ def start(
                 "to": release,
                 "digest": standing.content.releases[release]["digest"],
                 "share": share,
+                **found.for_journal,
             },
         )
         if isinstance(done, Answer):
             raise refusals.problem(done, release, standing.content)
-        return Outcome(release, share, done.generation, None, done.confirmed, done.copied)
+        return Outcome(release, share, done.generation, None, done.confirmed, done.copied, found)
 
 
 def stop(
@@ -105,11 +118,15 @@ def stop(
         return Outcome(None, 0.0, done.generation, barred, done.confirmed, done.copied)
 
 
-def promote(artifacts: Artifacts, settings: Settings, *, by: str, reason: str) -> activate.Outcome:
+def promote(
+    artifacts: Artifacts, settings: Settings, *, by: str, reason: str, check: Check = BY_TOTALS
+) -> activate.Outcome:
     """Make the canary the live release. Raises WrongUsage when there is none, and what `nightshelf activate` raises."""
     with changes.opened(artifacts, settings) as store:
         standing, canary = _canary(store)
-        return activate.move(store, standing, canary, Approval(by, reason), journal.CANARY_PROMOTE)
+        return activate.move(
+            store, standing, canary, Approval(by, reason), journal.CANARY_PROMOTE, check=check
+        )
 
 
 def _canary(store: Store) -> tuple[Standing, str]:

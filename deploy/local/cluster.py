@@ -9,6 +9,7 @@ import shutil
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import redis
 
@@ -121,12 +122,23 @@ def _join(clients: list["redis.Redis"], primaries: int) -> None:
     for index, client in enumerate(clients[primaries:]):
         primary = clients[index % primaries].execute_command("CLUSTER MYID")
         if not _has_slots(client):
+            # While two nodes shake hands each knows the other by another id.
+            _until(
+                lambda node, known=primary: any(  # type: ignore[misc]  # bound now
+                    one["node_id"] == known for one in _nodes(node)
+                ),
+                client,
+                "does not know its primary",
+            )
             client.execute_command("CLUSTER REPLICATE", primary)
 
 
+def _nodes(client: "redis.Redis") -> list[dict[str, Any]]:
+    return list(client.execute_command("CLUSTER NODES").values())
+
+
 def _has_slots(client: "redis.Redis") -> bool:
-    nodes = client.execute_command("CLUSTER NODES").values()
-    return any(node["slots"] for node in nodes if "myself" in node["flags"])
+    return any(node["slots"] for node in _nodes(client) if "myself" in node["flags"])
 
 
 def _answers(client: "redis.Redis") -> bool:

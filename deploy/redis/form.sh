@@ -48,8 +48,17 @@ count=$(echo "$REDIS_NODES" | wc -w)
 until_every answers
 first=${REDIS_NODES%% *}
 if [ "$(ask "$first" cluster info | tr -d '\r' | sed -n 's/^cluster_slots_assigned://p')" = 0 ]; then
-    # shellcheck disable=SC2086  # options and nodes are words
-    redis-cli --user admin --no-auth-warning $tls --cluster create $REDIS_NODES --cluster-replicas "${REDIS_REPLICAS:-1}" --cluster-yes
+    if [ $((count / (${REDIS_REPLICAS:-1} + 1))) -eq 1 ]; then
+        # redis-cli makes no cluster of one primary.
+        ask "$first" cluster addslotsrange 0 16383 >/dev/null
+        for node in ${REDIS_NODES#"$first"}; do
+            # shellcheck disable=SC2086  # options are words
+            redis-cli --user admin --no-auth-warning $tls --cluster add-node "$node" "$first" --cluster-slave
+        done
+    else
+        # shellcheck disable=SC2086  # options and nodes are words
+        redis-cli --user admin --no-auth-warning $tls --cluster create $REDIS_NODES --cluster-replicas "${REDIS_REPLICAS:-1}" --cluster-yes
+    fi
 fi
 until_every whole
 until_every synced

@@ -39,6 +39,7 @@ _COMMANDS = {
     "why": "jobs.command.store",
     "canary": "jobs.command.store",
     "audit": "jobs.command.store",
+    "check-store": "jobs.command.store",
     "run": "jobs.command.chain",
     "metrics": "jobs.command.exposition",
 }

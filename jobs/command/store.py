@@ -1,19 +1,53 @@
-"""Commands about releases in Redis: publish, activate, rollback, retire, restore, releases, why, canary, audit."""
+"""Commands about Redis and the releases in it, from publish to check-store."""
 
 import sys
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import click
 
 from jobs.command.line import emit
 from jobs.release.folder import Artifacts
 from jobs.runtime import settings as runtime_settings
-from jobs.runtime.errors import GateRefused, WrongUsage
+from jobs.runtime.errors import GateRefused, TryLater, WrongUsage
 from jobs.runtime.settings import Settings
+
+if TYPE_CHECKING:
+    from jobs.store.completeness import Check, Completeness
 
 _release = click.option("--release", required=True, help="the release id")
 _by = click.option("--by", required=True, help="who decides this")
 _reason = click.option("--reason", required=True, help="why")
+_check = click.option(
+    "--check",
+    "how",
+    type=click.Choice(["totals", "full"]),
+    default="totals",
+    show_default=True,
+    help="before the pointer moves: count the values in Redis, or compare each with the files",
+)
+_incomplete_ok = click.option(
+    "--incomplete-ok", is_flag=True, help="move the pointer also when values are missing in Redis"
+)
+
+
+def _checked(how: str, *, incomplete_ok: bool) -> "Check":
+    from jobs.store.completeness import Check
+
+    return Check(full=how == "full", incomplete_ok=incomplete_ok)
+
+
+def _tell(found: "Completeness") -> None:
+    """Say on standard error what a release lacked before the pointer moved."""
+    if found.repaired_values:
+        print(f"{found.repaired_values} values were loaded again from the files", file=sys.stderr)
+    if found.for_journal:
+        missing = "an unknown number" if found.missing_values is None else found.missing_values
+        print(
+            f"warning: {missing} of values, {found.missing_keys} complete keys are missing: up to "
+            f"{found.users_falling_back} users get a fallback",
+            file=sys.stderr,
+        )
 
 
 def _here() -> tuple[Settings, Artifacts]:
@@ -24,12 +58,25 @@ def _here() -> tuple[Settings, Artifacts]:
 @click.command()
 @_release
 @click.option("--rate", type=click.IntRange(min=0), help="lists a second at most; 0 is no limit")
-def publish(release: str, rate: int | None) -> None:
+@click.option(
+    "--unsafe-store-ok", is_flag=True, help="also where Redis throws out other lists to make room"
+)
+def publish(release: str, rate: int | None, *, unsafe_store_ok: bool) -> None:
     """Load a release beside the live one, read it back, and mark it verified."""
     from jobs import publish as step
 
     settings, artifacts = _here()
-    emit(step.run(artifacts.release(release), settings, rate=rate))
+    found = step.run(
+        artifacts.release(release), settings, rate=rate, unsafe_store_ok=unsafe_store_ok
+    )
+    for warning in found.warnings:
+        print(f"warning: {warning}; see `nightshelf check-store`", file=sys.stderr)
+    if found.repaired_values:
+        print(
+            f"{release} had lost {found.repaired_values} values in Redis; they are there again",
+            file=sys.stderr,
+        )
+    emit(found)
 
 
 @click.command()
@@ -37,7 +84,17 @@ def publish(release: str, rate: int | None) -> None:
 @click.option("--approved-by", help="who lets a release on hold go live")
 @click.option("--reason", help="why it may go live")
 @click.option("--force", is_flag=True, help="also over a newer partition")
-def activate(release: str, approved_by: str | None, reason: str | None, *, force: bool) -> None:
+@_check
+@_incomplete_ok
+def activate(
+    release: str,
+    approved_by: str | None,
+    reason: str | None,
+    how: str,
+    *,
+    force: bool,
+    incomplete_ok: bool,
+) -> None:
     """Make a verified release the live one."""
     from jobs import activate as step
 
@@ -49,19 +106,27 @@ def activate(release: str, approved_by: str | None, reason: str | None, *, force
         )
     settings, artifacts = _here()
     approval = step.Approval(approved_by, reason) if approved_by and reason else None
-    emit(step.run(artifacts, release, settings, approval=approval, force=force))
+    check = _checked(how, incomplete_ok=incomplete_ok)
+    found = step.run(artifacts, release, settings, approval=approval, force=force, check=check)
+    _tell(found.completeness)
+    emit(found)
 
 
 @click.command()
 @click.option("--to", help="the release to go back to; the previous one if not given")
 @_by
 @_reason
-def rollback(to: str | None, by: str, reason: str) -> None:
+@_check
+@_incomplete_ok
+def rollback(to: str | None, by: str, reason: str, how: str, *, incomplete_ok: bool) -> None:
     """Go back to an earlier release and quarantine the lists that are left."""
     from jobs import rollback as step
 
     settings, artifacts = _here()
-    emit(step.run(artifacts, settings, to=to, by=by, reason=reason))
+    check = _checked(how, incomplete_ok=incomplete_ok)
+    found = step.run(artifacts, settings, to=to, by=by, reason=reason, check=check)
+    _tell(found.completeness)
+    emit(found)
 
 
 @click.command()
@@ -99,10 +164,18 @@ def releases(reference_for: datetime | None, *, history: bool) -> None:
             print(step.in_words(entry), file=sys.stderr)
         emit({"journal": entries})
     elif reference_for is not None:
-        found = step.reference_for(artifacts, str(reference_for.date()))
-        emit({"reference": found or "none"})
+        reference = step.reference_for(artifacts, str(reference_for.date()))
+        emit({"reference": reference or "none"})
     else:
-        emit(step.run(artifacts, settings))
+        found = step.run(artifacts, settings)
+        for name, lost in found.missing.items():
+            if any(lost.values()):
+                print(
+                    f"warning: {name} lacks {lost['keys']} complete keys in Redis: up to {lost['users']} users would "
+                    f"get a fallback; `nightshelf publish --release {name}` loads them again",
+                    file=sys.stderr,
+                )
+        emit(found)
 
 
 @click.command()
@@ -120,6 +193,11 @@ def why(user_id: int, limit: int, book_id: int | None) -> None:
     print(
         f"  trained {found.trained_at} on data as of {found.data_as_of} by {found.run_by}", file=out
     )
+    if found.list_lost:
+        print(
+            f"warning: Redis has lost this user's list: `nightshelf publish --release {found.release}` loads it again",
+            file=out,
+        )
     for item in found.items:
         print(f"  {item['score']:<10.4g} {item['title']}", file=out)
     print(f"because of {len(found.ratings)} ratings, the newest:", file=out)
@@ -144,12 +222,21 @@ def canary() -> None:
 )
 @_by
 @_reason
-def start(release: str, share: float, by: str, reason: str) -> None:
+@_check
+@_incomplete_ok
+def start(
+    release: str, share: float, by: str, reason: str, how: str, *, incomplete_ok: bool
+) -> None:
     """Start a canary, or change its share."""
     from jobs import steer
 
     settings, artifacts = _here()
-    emit(steer.start(artifacts, settings, release=release, share=share, by=by, reason=reason))
+    check = _checked(how, incomplete_ok=incomplete_ok)
+    found = steer.start(
+        artifacts, settings, release=release, share=share, by=by, reason=reason, check=check
+    )
+    _tell(found.completeness)
+    emit(found)
 
 
 @canary.command()
@@ -167,12 +254,17 @@ def stop(by: str, reason: str, *, quarantine: bool) -> None:
 @canary.command()
 @_by
 @_reason
-def promote(by: str, reason: str) -> None:
+@_check
+@_incomplete_ok
+def promote(by: str, reason: str, how: str, *, incomplete_ok: bool) -> None:
     """Make the canary the live release."""
     from jobs import steer
 
     settings, artifacts = _here()
-    emit(steer.promote(artifacts, settings, by=by, reason=reason))
+    check = _checked(how, incomplete_ok=incomplete_ok)
+    found = steer.promote(artifacts, settings, by=by, reason=reason, check=check)
+    _tell(found.completeness)
+    emit(found)
 
 
 @click.command()
@@ -195,7 +287,34 @@ def audit(release: str | None, sample: int, seed: int, *, everything: bool) -> N
         print(
             f"error: {found.differing} stored values differ from the files of {found.release}\n"
             f"  where: {len(found.users)} users, {len(found.books)} books, {len(found.tags)} popularity lists\n"
-            "  do: run `nightshelf restore`, which writes those of the live and the previous release anew",
+            "  do: run `nightshelf restore`, which writes those of the live and the previous release anew; another "
+            "release is written anew by `activate` or `rollback` with `--check full`",
             file=sys.stderr,
         )
         sys.exit(GateRefused.exit_code)
+
+
+@click.command("check-store")
+@click.option(
+    "--release", help="the release that is to be loaded; one like the live one if not given"
+)
+def check_store(release: str | None) -> None:
+    """Say whether this Redis can lose lists, and whether one more release fits.
+
+    Exit code 3: a load now would lose lists. 1: something else should be changed.
+    """
+    from jobs import check_store as step
+
+    settings, artifacts = _here()
+    found = step.run(artifacts, settings, release=release)
+    for finding in found.findings:
+        print(
+            f"{'error' if finding.loses_data else 'warning'}: {finding.what}\n  where: {finding.where}\n"
+            f"  do: {finding.do}",
+            file=sys.stderr,
+        )
+    emit(found)
+    if found.loses_data:
+        sys.exit(GateRefused.exit_code)
+    if not found.sound:
+        sys.exit(TryLater.exit_code)

@@ -138,15 +138,31 @@ function transitions.renew(release, token, lease_ms)
   return {'ok'}
 end
 
-function transitions.verify(release, token)
+-- What is known of a release since it was read back: its totals by kind of key, its bytes, Redis replicas at that time.
+local function note(entry, facts)
+  for name, value in pairs(cjson.decode(facts)) do entry[name] = value end
+  entry.verified_at_ms = now_ms
+end
+
+function transitions.verify(release, token, facts)
   local entry = record(release)
   if entry == nil or entry.token ~= token or entry.state == 'retiring' then return {'overtaken'} end
   if entry.state == 'loading' then
     entry.state = 'verified'
     entry.lease_until_ms = nil
     entry.unreferenced_since_ms = now_ms
+    if facts then note(entry, facts) end
     keep(release, entry)
   end
+  return {'ok'}
+end
+
+-- The same for a release that was verified before and has been read back again.
+function transitions.note(release, digest, facts)
+  local entry = record(release)
+  if entry == nil or entry.state ~= 'verified' or entry.digest ~= digest then return {'unverified'} end
+  note(entry, facts)
+  keep(release, entry)
   return {'ok'}
 end
 

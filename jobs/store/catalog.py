@@ -9,6 +9,7 @@ message that arrives twice cannot bring about a state in between. A release's re
     begin_load    takes the publisher's lease; refused while another lease runs; names dead loads to clean up
     renew         prolongs a lease; refused to a publisher that was overtaken
     verify        loading -> verified, after read-back; refused to a publisher that was overtaken
+    note          what is known of a verified release since it was read back again
     abandon       loading -> retiring, when a load fails
     activate      verified -> live; refuses unverified, quarantined, an older partition
     rollback      another verified release -> live; quarantines the lists it leaves

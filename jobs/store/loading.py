@@ -72,9 +72,13 @@ def load(
 
 
 def differences(
-    cluster: RedisCluster, what: Stored, *, keep_going: Callable[[], None]
+    cluster: RedisCluster,
+    what: Stored,
+    *,
+    keep_going: Callable[[], None],
+    at_once: int | None = None,
 ) -> list[Difference]:
-    """Return everything in Redis that is not byte for byte what it must be."""
+    """Return everything in Redis that is not byte for byte what it must be, reading so many hashes `at_once`."""
     wrong: list[Difference] = []
     (description,) = together(cluster, [("GET", what.meta_key)], raise_on_error=False)
     if isinstance(description, Exception):
@@ -82,7 +86,7 @@ def differences(
     if description != what.meta.to_json().encode():
         wrong.append(Difference(what.meta_key, (b"",)))
     with progress(len(what.hashes), "read back", "hash") as bar:
-        for part in _parts(what.hashes.items(), _PIPELINE):
+        for part in _parts(what.hashes.items(), at_once or _PIPELINE):
             keep_going()
             commands = (("HGETALL", key) for key, _ in part)
             answers = together(cluster, commands, raise_on_error=False)

@@ -1,4 +1,4 @@
-"""Placing a release in Redis: the lease, the load, the read-back, the catalog's word that it is verified.
+"""Placing a release in Redis: the lease, the load, the read-back, the catalog's word that it is verified; repair.
 
 In: an open store, a release folder and its manifest. Out: a verified release beside the live one. Guarantees that no
 other release is touched, that only one publisher loads at a time, and that whatever ends this load leaves
@@ -7,19 +7,21 @@ nothing that blocks the next: an error gives the release up at once, a crash whe
 
 import json
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from jobs.release.folder import ReleaseFolder
 from jobs.runtime.errors import BrokenInput, GateRefused, NightshelfError, TryLater
-from jobs.store import encoding, loading, removal
-from jobs.store.catalog import LOADING, Answer
+from jobs.store import encoding, loading, removal, soundness
+from jobs.store.catalog import LOADING, VERIFIED, Answer
 from jobs.store.changes import Store
-from jobs.store.cluster import FAILOVER_S, TROUBLES, all_confirmed
+from jobs.store.cluster import TROUBLES
 from jobs.store.encoding import Stored
 from jobs.store.lease import Lease, this_process
+from jobs.store.read_back import facts, read_back
+from jobs.store.repair import repair_from
 
 _MS_PER_S = 1000
 
@@ -29,26 +31,37 @@ class Placed:
     """What stands in Redis now.
 
     `already` when it stood there before; `rewritten` hashes that had lost values when they were read back first (a
-    failover loses what was not yet copied); `confirmed` as in jobs.store.cluster.all_confirmed. Times in seconds.
+    failover loses what was not yet copied), `repaired_values` what an `already` verified release had lost; `confirmed`
+    as in jobs.store.cluster.all_confirmed; `warnings` about this Redis, in words. Times in seconds.
     """
 
     what: Stored
     already: bool
     rewritten: int = 0
+    repaired_values: int = 0
+    warnings: tuple[str, ...] = ()
     confirmed: bool | None = None
     load_s: float = 0.0
     read_back_s: float = 0.0
 
 
 def place(
-    store: Store, folder: ReleaseFolder, manifest: Mapping[str, Any], *, rate: int = 0
+    store: Store,
+    folder: ReleaseFolder,
+    manifest: Mapping[str, Any],
+    *,
+    rate: int = 0,
+    protect: bool = True,
+    rounds: int = 1,
 ) -> Placed:
-    """Load and verify a release; `rate` values a second at most, 0 for no limit.
+    """Load and verify a release, or repair it where it stands; `rate` values a second at most, 0 for no limit.
 
-    Raises GateRefused when its lists are quarantined, BrokenInput when its files are not those of the manifest or
+    Raises GateRefused when its lists are quarantined, or with `protect` when Redis would throw out other lists to
+    make room; BrokenInput when its files are not those of the manifest or
     other lists stand under its id, TryLater when another publisher or Redis is in the way.
     """
     what = encoding.stored(folder, store.namespace, manifest)
+    warnings = _warnings(store, what, protect=protect)
     lease = Lease(store.cluster, store.catalog, folder.release, store.settings.lease_s)
     lease.begin()
     begun = store.catalog.change(
@@ -57,17 +70,43 @@ def place(
         *(this_process(store.settings.run_by), lease.duration_ms, json.dumps(what.shape)),
     )
     if begun.word == "already":
-        return Placed(what, already=True)
+        done = repair_from(store, what, protect=protect, rounds=rounds)
+        return Placed(
+            what,
+            already=True,
+            rewritten=done.hashes,
+            repaired_values=done.values,
+            warnings=warnings,
+            confirmed=done.confirmed,
+        )
     if not begun.ok:
         raise _problem(folder.release, begun)
     try:
-        return _place(store, what, lease, begun.details, rate)
+        placed = _place(store, what, lease, begun.details, rate=rate, rounds=rounds)
+        return replace(placed, warnings=warnings)
     except Exception:
         _give_up(lease)
         raise
 
 
-def _place(store: Store, what: Stored, lease: Lease, dead: tuple[str, ...], rate: int) -> Placed:
+def _warnings(store: Store, what: Stored, *, protect: bool) -> tuple[str, ...]:
+    """Return what is wrong with this Redis; with `protect` raise GateRefused when the load would lose other lists."""
+    content = store.catalog.read()
+    known = content.releases.get(what.meta.release, {}).get("state") == VERIFIED
+    found = soundness.findings(
+        soundness.nodes(store.cluster),
+        # What is loaded already takes no room; what of it is missing is looked at when it is repaired.
+        {} if known else soundness.needed(store.cluster, what),
+        soundness.last_redis_replicas(content.releases.values()),
+    )
+    if protect:
+        soundness.require_room(found)
+    return tuple(f"{finding.what} ({finding.where})" for finding in found)
+
+
+def _place(
+    store: Store, what: Stored, lease: Lease, dead: tuple[str, ...], *, rate: int, rounds: int
+) -> Placed:
     for release in dead:
         removal.remove(store, release)
     # What an earlier load of this release left: with other lists it would never pass the read-back.
@@ -75,55 +114,19 @@ def _place(store: Store, what: Stored, lease: Lease, dead: tuple[str, ...], rate
     started = time.monotonic()
     loading.load(store.cluster, what, rate=rate, keep_going=lease.renew)
     loaded = time.monotonic()
-    rewritten, confirmed = read_back(store, what, lease.renew)
+    found = read_back(store, what, lease.renew, rounds=rounds)
     checked = time.monotonic()
-    if not store.catalog.change("verify", lease.release, lease.token).ok:
+    known = facts(store, what)
+    if not store.catalog.change("verify", lease.release, lease.token, known).ok:
         raise lease.overtaken()
     return Placed(
         what,
         already=False,
-        rewritten=rewritten,
-        confirmed=store.catalog.confirm() and confirmed,
+        rewritten=found.hashes,
+        confirmed=store.catalog.confirm() and found.confirmed,
         load_s=round(loaded - started, 3),
         read_back_s=round(checked - loaded, 3),
     )
-
-
-def read_back(
-    store: Store, what: Stored, keep_going: Callable[[], None]
-) -> tuple[int, bool | None]:
-    """Compare every value with what it must be, and again until Redis replicas have what was compared.
-
-    A primary that was cut off answers with all that it was told, and a failover takes it away. Returns how many hashes
-    were written anew, and None for confirmed where there are no Redis replicas. Raises TryLater when values differ
-    again right after they were written, or Redis replicas lag behind for longer than a failover takes.
-    """
-    give_up_at = time.monotonic() + FAILOVER_S
-    rewritten = _compared(store, what, keep_going)
-    while (confirmed := all_confirmed(store.cluster)) is False:
-        if time.monotonic() > give_up_at:
-            raise TryLater(
-                f"no Redis replica had all of this release within {FAILOVER_S:g} s",
-                f"release {what.meta.release}",
-                "see `redis-cli info replication` of each node, then run the step again",
-            )
-        rewritten += _compared(store, what, keep_going)
-    return rewritten, confirmed
-
-
-def _compared(store: Store, what: Stored, keep_going: Callable[[], None]) -> int:
-    wrong = loading.differences(store.cluster, what, keep_going=keep_going)
-    if not wrong:
-        return 0
-    loading.mend(store.cluster, what, wrong)
-    left = loading.differences(store.cluster, what, keep_going=keep_going)
-    if left:
-        raise TryLater(
-            f"{sum(len(d.fields) for d in left)} values differ again right after they were written",
-            loading.told(left),
-            "look for another writer in this namespace, then run the step again",
-        )
-    return len(wrong)
 
 
 def _give_up(lease: Lease) -> None:

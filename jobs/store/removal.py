@@ -6,9 +6,9 @@ retiring under this command's lease, and that a removal which died is taken up b
 
 from redis.cluster import RedisCluster
 
+from jobs.store import totals
 from jobs.store.changes import Store
 from jobs.store.lease import Lease, this_process
-from schemas import keys
 from schemas.manifest import RELEASE_ID
 
 _SCAN_COUNT = 1000
@@ -40,16 +40,8 @@ def remove(
 
 def key_names(namespace: str, release: str, user_buckets: int, book_buckets: int) -> list[str]:
     """Return the names of all keys of a release."""
-    buckets = (
-        (keys.users_prefix(namespace, release), user_buckets),
-        (keys.similar_prefix(namespace, release), book_buckets),
-        (keys.books_prefix(namespace, release), book_buckets),
-    )
-    return [
-        keys.meta(namespace, release),
-        keys.popular(namespace, release),
-        *(f"{prefix}{bucket}" for prefix, count in buckets for bucket in range(count)),
-    ]
+    by_kind = totals.names(namespace, release, user_buckets, book_buckets)
+    return [name for names in by_kind.values() for name in names]
 
 
 def orphans(store: Store) -> dict[str, list[str]]:

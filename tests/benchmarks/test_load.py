@@ -19,7 +19,7 @@ from jobs import activate, audit, publish, restore
 from jobs.release import manifest
 from jobs.release.folder import Artifacts, ReleaseFolder
 from jobs.runtime.settings import Settings
-from jobs.store import changes, encoding, loading, removal
+from jobs.store import changes, encoding, loading, removal, totals
 from jobs.store.changes import Store
 from jobs.store.encoding import Stored
 from schemas import keys
@@ -137,6 +137,11 @@ def test_publish_audit_restore(settings: Settings, folder: ReleaseFolder, report
     begun = time.perf_counter()
     assert audit.run(artifacts, settings, sample=None).differing == 0
     report("audit --all", time.perf_counter() - begun, "s")
+    with _opened(settings) as store:
+        record = store.catalog.read().releases[second.release]
+        begun = time.perf_counter()
+        assert totals.gap(store.cluster, "shelf", second.release, record).complete
+        report("count before the pointer moves", time.perf_counter() - begun, "s", "< 0.3")
     _empty(settings.redis)
     begun = time.perf_counter()
     outcome = restore.run(artifacts, settings)

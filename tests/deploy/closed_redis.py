@@ -56,8 +56,8 @@ class ClosedRedis:
 
 
 @contextmanager
-def closed_redis(folder: Path) -> Iterator[ClosedRedis]:
-    """Three primaries that speak TLS only, ended with the block."""
+def closed_redis(folder: Path, primaries: int = 3) -> Iterator[ClosedRedis]:
+    """Primaries that speak TLS only, ended with the block."""
     kept = folder / "secrets"
     kept.mkdir()
     for user in USERS:
@@ -66,7 +66,7 @@ def closed_redis(folder: Path) -> Iterator[ClosedRedis]:
         [str(ROOT / "deploy/certificates.sh"), "redis", str(kept), "localhost", "127.0.0.1"],
         check=True,
     )
-    nodes = tuple(Node("localhost", port) for port in free_ports(3))
+    nodes = tuple(Node("localhost", port) for port in free_ports(primaries))
     shared = {**os.environ, "NIGHTSHELF_REDIS_TLS": "true", "REDIS_SECRETS": str(kept)}
     processes = [_started(node, folder / str(node.port), shared) for node in nodes]
     try:

@@ -11,7 +11,7 @@ import pytest
 import redis
 from redis.exceptions import AuthenticationError, ResponseError
 
-from jobs import activate, publish, retire
+from jobs import activate, check_store, publish, retire
 from jobs.release.folder import Artifacts
 from jobs.runtime import settings as jobs_settings
 from jobs.runtime.errors import TryLater
@@ -79,6 +79,19 @@ def test_the_loader_loads_and_the_edge_reads_over_tls(
     assert _answer(replica)[2][:2] == [4, 5]
     assert replica.get("/v1/books/4").status == 200
     assert replica.get("/v1/books/4/similar").status == 200
+
+
+def test_one_primary_forms_a_cluster(
+    tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
+) -> None:
+    """The loader publishes to it, and may ask all that `check-store` asks."""
+    with closed_redis(tmp_path_factory.mktemp("lone"), primaries=1) as lone:
+        environment = {**lone.variables("loader"), "NIGHTSHELF_ARTIFACTS": str(tmp_path)}
+        settings = jobs_settings.from_environment(environment)
+        publish.run(write_release(tmp_path, "2026-01-01"), settings)
+        found = check_store.run(Artifacts(tmp_path), settings)
+        assert [primary.policy for primary in found.primaries] == ["noeviction"]
+        assert found.sound
 
 
 def test_nobody_gets_in_without_a_name_or_without_tls(closed: ClosedRedis) -> None:

@@ -20,7 +20,7 @@ from jobs.release.folder import Artifacts
 from jobs.runtime.errors import TryLater
 from jobs.runtime.settings import Settings
 from jobs.store import cluster as store_cluster
-from jobs.store import placing
+from jobs.store import read_back
 from schemas import keys
 from schemas.environment import Node
 from tests import store
@@ -110,7 +110,7 @@ def test_what_a_failover_takes_after_the_read_back_is_written_anew(
             asked.append(store_cluster.all_confirmed(cluster))
         return asked[-1]
 
-    monkeypatch.setattr(placing, "all_confirmed", lossy)
+    monkeypatch.setattr(read_back, "all_confirmed", lossy)
     outcome = publish.run(folder, settings)
     assert (outcome.rewritten, outcome.confirmed_by_redis_replicas) == (1, True)
     assert asked[0] is False
@@ -125,16 +125,16 @@ def test_a_publish_waits_until_a_hung_redis_replica_is_given_up(
 ) -> None:
     """While it counts nothing is verified; once the cluster calls it failed the others' word is enough."""
     settings = nodes.settings(tmp_path / "artifacts")
-    folder = write_release(settings.artifacts, "2026-01-01")
+    folder = write_release(settings.artifacts, "2026-01-01", users=640)  # keys on every shard
     _set_node_timeout(nodes, 600_000)
     os.kill(nodes.processes[3].pid, signal.SIGSTOP)
-    monkeypatch.setattr(placing, "FAILOVER_S", 0.0)
+    monkeypatch.setattr(read_back, "FAILOVER_S", 0.0)
     with pytest.raises(TryLater, match="no Redis replica had all"):
         publish.run(folder, settings)
     loaded = list_releases.run(Artifacts(settings.artifacts), settings).loaded
     assert loaded[folder.release] != "verified"
     _set_node_timeout(nodes, cluster.NODE_TIMEOUT_MS)
-    monkeypatch.setattr(placing, "FAILOVER_S", float(_DEADLINE_S))
+    monkeypatch.setattr(read_back, "FAILOVER_S", float(_DEADLINE_S))
     assert publish.run(folder, settings).confirmed_by_redis_replicas is True
 
 

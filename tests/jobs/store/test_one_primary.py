@@ -33,14 +33,13 @@ def lone(tmp_path: Path) -> Iterator[Settings]:
 def test_every_command_works_with_one_primary(lone: Settings) -> None:
     """A release's life from publish to retire, with a canary, a rollback and a restore of an emptied Redis."""
     artifacts = Artifacts(lone.artifacts)
-    by = {"by": "ada", "reason": "trial"}
     first = store.go_live(artifacts, lone, "2026-01-01")
     second = store.go_live(artifacts, lone, "2026-01-02", variant=1)
     third = write_release(lone.artifacts, "2026-01-03", variant=2)
     assert publish.run(third, lone).confirmed_by_redis_replicas is None
-    steer.start(artifacts, lone, release=third.release, share=0.5, **by)
-    steer.promote(artifacts, lone, **by)
-    assert rollback.run(artifacts, lone, to=second, **by).release == second
+    steer.start(artifacts, lone, release=third.release, share=0.5, by="ada", reason="x")
+    steer.promote(artifacts, lone, by="ada", reason="x")
+    assert rollback.run(artifacts, lone, to=second, by="ada", reason="x").release == second
     store.wipe(lone)
     assert restore.run(artifacts, lone).release == second
     assert audit.run(artifacts, lone, sample=None).differing == 0
