@@ -10,12 +10,13 @@ from typing import Any
 from redis.cluster import RedisCluster
 
 from jobs.release import manifest
-from jobs.release.folder import Artifacts
+from jobs.release.folder import Artifacts, ReleaseFolder
 from jobs.runtime.settings import Settings
 from jobs.store import encoding, removal, soundness
 from jobs.store.catalog import Catalog, Content
 from jobs.store.cluster import connected
 from jobs.store.soundness import Finding, Primary
+from schemas.manifest import partition_of
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ def run(artifacts: Artifacts, settings: Settings, *, release: str | None = None)
             more = _like_the_live_one(cluster, settings.namespace, content)
         else:
             folder = artifacts.release(release)
-            what = encoding.stored(folder, settings.namespace, manifest.read(folder))
+            what = encoding.stored(folder, settings.namespace, _described(folder))
             more = soundness.needed(cluster, what)
     before = soundness.last_redis_replicas(content.releases.values())
     # Where no size is known a node that is full already is still found.
@@ -59,6 +60,18 @@ def run(artifacts: Artifacts, settings: Settings, *, release: str | None = None)
         redis_replicas=soundness.redis_replicas(primaries),
         redis_replicas_before=before,
     )
+
+
+def _described(folder: ReleaseFolder) -> dict[str, Any]:
+    """Return what the manifest will say of the lists: it is written when they are published."""
+    by_file = manifest.digests(folder)
+    return {
+        "files": by_file,
+        "digest": manifest.digest(by_file),
+        "partition": partition_of(folder.release),
+        "data_as_of": "",
+        "trained_at": "",
+    }
 
 
 def _like_the_live_one(cluster: RedisCluster, namespace: str, content: Content) -> dict[str, int]:

@@ -108,7 +108,8 @@ def require_room(found: Iterable[Finding]) -> None:
         raise GateRefused(
             f"this load would push other lists out of Redis: {'; '.join(f.what for f in losing)}",
             losing[-1].where,
-            "; or ".join(finding.do for finding in losing),
+            "; or ".join(finding.do for finding in losing)
+            + "; `nightshelf publish --unsafe-store-ok` loads a release all the same",
         )
 
 
@@ -172,7 +173,7 @@ def _memory(primaries: list[Primary], more: Mapping[str, int]) -> list[Finding]:
     return [
         Finding(
             "memory",
-            f"maxmemory is too low for one more release: {_room(full, more)}",
+            f"maxmemory is too low for what is to be loaded: {_room(full, more)}",
             ", ".join(primary.name for primary, _ in full),
             "raise maxmemory, or run `nightshelf retire` with a lower NIGHTSHELF_KEEP_RELEASES",
             loses_data=any(primary.evicts for primary, _ in full),
@@ -182,7 +183,7 @@ def _memory(primaries: list[Primary], more: Mapping[str, int]) -> list[Finding]:
 
 def _room(full: list[tuple[Primary, int]], more: Mapping[str, int]) -> str:
     return "; ".join(
-        f"{node.name} uses {node.used} of {node.maxmemory} bytes and is to take {more[node.name]} more, with "
-        f"{_BUFFER_BYTES} for buffers {lacking} too many"
+        f"{node.name} uses {node.used} of {node.maxmemory} bytes, {more[node.name]} and {_BUFFER_BYTES} for buffers "
+        f"are needed: {lacking} too few"
         for node, lacking in full
     )

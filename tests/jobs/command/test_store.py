@@ -158,3 +158,54 @@ def test_it_works_as_a_program(settings: Settings, artifacts: Artifacts, tmp_pat
     assert len(ended.stdout.splitlines()) == 1
     assert json.loads(ended.stdout)["release"] == folder.release
     assert "load" in ended.stderr
+
+
+def test_the_store_is_checked(run: Run, artifacts: Artifacts, settings: Settings) -> None:
+    """Exit code 0 for a sound one, 1 for what should be changed, 3 where a load loses lists: publish refuses it."""
+    first = write_release(artifacts.root, "2026-01-01").release
+    second = write_release(artifacts.root, "2026-01-02", variant=1).release
+    run("publish", "--release", first)
+    run("activate", "--release", first)
+    sound = run("check-store")
+    assert (sound.exit_code, sound.outcome["sound"], sound.told) == (0, True, "")
+    store.configure(settings, "maxmemory-policy", "allkeys-random")
+    try:
+        assert run("check-store").exit_code == 1
+        # More than a node uses and less than it needs for its buffers.
+        limit = store.used_memory(settings.redis) // len(settings.redis) + 500_000
+        store.configure(settings, "maxmemory", limit)
+        losing = run("check-store", "--release", second)
+        assert (losing.exit_code, losing.outcome["loses_data"]) == (3, True)
+        assert "allkeys-random" in losing.told
+        assert "where: 127.0.0.1:" in losing.told
+        refused = run("publish", "--release", second)
+        assert refused.exit_code == 3
+        assert "--unsafe-store-ok" in refused.outcome["do"]
+    finally:
+        store.configure(settings, "maxmemory", 0)
+        store.configure(settings, "maxmemory-policy", "noeviction")
+
+
+def test_a_pointer_moves_to_an_incomplete_release_only_knowingly(
+    run: Run, artifacts: Artifacts, settings: Settings
+) -> None:
+    """Exit code 4 while files and values are gone; with --incomplete-ok a warning and how many users fall back."""
+    for day in (1, 2):
+        folder = write_release(artifacts.root, f"2026-01-0{day}", variant=day)
+        run("publish", "--release", folder.release)
+        run("activate", "--release", folder.release)
+    first = next(name for name in run("releases").outcome["loaded"] if name < "2026-01-02")
+    with store.connected(settings) as cluster:
+        cluster.delete(f"shelf:{first}:users:0")
+    listed = run("releases")
+    assert listed.outcome["missing"][first] == {"keys": 1, "values": 30, "users": 30}
+    assert f"{first} lacks 1 complete keys" in listed.told
+    artifacts.release(first).lists.unlink()
+    by = ("--by", "ada", "--reason", "odd lists")
+    refused = run("rollback", *by)
+    assert refused.exit_code == 4
+    assert "30 values" in refused.outcome["error"]
+    moved = run("rollback", *by, "--incomplete-ok")
+    assert (moved.exit_code, moved.outcome["release"]) == (0, first)
+    assert moved.outcome["completeness"]["users_falling_back"] == 30
+    assert "up to 30 users get a fallback" in moved.told
