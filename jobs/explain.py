@@ -116,7 +116,9 @@ def _value(
     bucket = keys.bucket(user_id, meta.user_buckets)
     found: Any = cluster.hget(f"{prefix}{bucket}", str(user_id))
     if found is not None:
-        return _SOURCES[found[0]], found
+        source, reason = _SOURCES[found[0]]
+        empty = not values.length(found, meta.id_bytes)
+        return (source, "catalogue_exhausted" if empty else reason), found
     popular: Any = cluster.hget(keys.popular(namespace, meta.release), ALL_BOOKS)
     if popular is None:
         raise BrokenInput(

@@ -3,18 +3,21 @@
 In: a frozen dataclass whose fields have types and defaults, and a mapping of variables. Out: an instance.
 Guarantees that a variable is named `NIGHTSHELF_` and the field's name in capitals, that an empty variable
 counts as unset, that `<VARIABLE>_FILE` names a file whose first line is the value (for secrets; further lines
-are valid beside it while it is exchanged), and that a value of the wrong kind is an error that names the variable.
+are valid beside it while it is exchanged), that a value of the wrong kind is an error that names the variable, and
+that no error shows the password of an address.
 """
 
 import types
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import MISSING, dataclass, fields
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
-PREFIX = "NIGHTSHELF_"
+from schemas.addresses import Node, node_list, parsed
 
-_GREATEST_PORT = 65_535
+__all__ = ["PREFIX", "EnvironmentProblem", "Node", "node_list", "read"]
+
+PREFIX = "NIGHTSHELF_"
 
 T = TypeVar("T")
 
@@ -23,33 +26,30 @@ class EnvironmentProblem(ValueError):
     """A variable of the environment cannot be used; the message names it and what it should be."""
 
 
-@dataclass(frozen=True)
-class Node:
-    """An address of a Redis Cluster node."""
-
-    host: str
-    port: int
-
-
-def node_list(nodes: Iterable[Node]) -> str:
-    """Return nodes as a variable holds them: host:port, comma-separated."""
-    return ",".join(f"{node.host}:{node.port}" for node in nodes)
-
-
 def read(settings: type[T], environ: Mapping[str, str]) -> T:
     """Return `settings` filled from `environ`.
 
-    Raises EnvironmentProblem when a value is missing, unreadable or of the wrong kind.
+    What an address says of user, password and TLS counts as the variables of those names. Raises EnvironmentProblem
+    when a value is missing, unreadable or of the wrong kind, or contradicts an address.
     """
     hints = get_type_hints(settings)
     found: dict[str, Any] = {}
+    implied: dict[str, Any] = {}
     for field in fields(settings):  # type: ignore[arg-type]  # any dataclass type will do
         variable = PREFIX + field.name.upper()
         text = _text(variable, environ)
-        if text is not None:
+        if text is not None and get_origin(hints[field.name]) is tuple:
+            found[field.name], said = _addresses(variable, text)
+            implied |= {f"{field.name}_{name}": value for name, value in said.items()}
+        elif text is not None:
             found[field.name] = _convert(variable, text, hints[field.name])
         elif field.default is MISSING and field.default_factory is MISSING:
             raise EnvironmentProblem(f"{variable} is not set")
+    for name, value in implied.items():
+        if found.setdefault(name, value) != value:
+            raise EnvironmentProblem(
+                f"an address and {PREFIX}{name.upper()} say different things; keep one of them"
+            )
     return settings(**found)
 
 
@@ -70,21 +70,17 @@ def _text(variable: str, environ: Mapping[str, str]) -> str | None:
 def _convert(variable: str, text: str, kind: Any) -> Any:
     if isinstance(kind, types.UnionType):
         kind = next(part for part in get_args(kind) if part is not type(None))
-    converter = _nodes if get_origin(kind) is tuple else _CONVERTERS[kind]
     try:
-        return converter(text)
+        return _CONVERTERS[kind](text)
     except ValueError as error:
         raise EnvironmentProblem(f"{variable}={text!r}: {error}") from error
 
 
-def _nodes(text: str) -> tuple[Node, ...]:
-    nodes = []
-    for part in text.split(","):
-        host, _, port = part.strip().rpartition(":")
-        if not host or not port.isdecimal() or not 0 < int(port) <= _GREATEST_PORT:
-            raise ValueError(f"{part.strip()!r} is not host:port")
-        nodes.append(Node(host, int(port)))
-    return tuple(nodes)
+def _addresses(variable: str, text: str) -> tuple[tuple[Node, ...], dict[str, Any]]:
+    try:
+        return parsed(text)
+    except ValueError as error:
+        raise EnvironmentProblem(f"{variable}: {error}") from None
 
 
 def _switch(text: str) -> bool:

@@ -6,6 +6,7 @@ cached.
 """
 
 import json
+from collections.abc import Iterable
 from operator import add
 from typing import Any
 
@@ -17,9 +18,12 @@ POPULARITY = "popularity"
 
 UNKNOWN_USER = "unknown_user"
 SHORT_HISTORY = "short_history"
+CATALOGUE_EXHAUSTED = "catalogue_exhausted"
 STORE_UNAVAILABLE = "store_unavailable"
 NO_RELEASE = "no_release"
 
+#: All reasons, as the API's description lists them.
+REASONS = (UNKNOWN_USER, SHORT_HISTORY, CATALOGUE_EXHAUSTED, STORE_UNAVAILABLE, NO_RELEASE)
 #: Reasons that say that something is broken; such answers are not cached.
 DEGRADED = frozenset({STORE_UNAVAILABLE, NO_RELEASE})
 
@@ -70,6 +74,12 @@ def recommendations(
 def tag_of(release: str, source: str, what: str, limit: int) -> str:
     """Return the strong ETag of a list: it names what the body depends on."""
     return f'"{release}.{source}.{what}.{limit}"'
+
+
+def asked_tags(headers: Iterable[tuple[bytes, bytes]]) -> str:
+    """Return all If-None-Match lines of a request as the one list that they are (RFC 9110, 5.3), or nothing."""
+    found = [value for name, value in headers if name == b"if-none-match"]
+    return b", ".join(found).decode("latin-1") if found else ""
 
 
 def matches(if_none_match: str, tag: str) -> bool:

@@ -193,7 +193,7 @@ class _Paths:
             "etag": tag,
             "cache-control": (answers.NO_STORE if degraded else self._edge.cached)[1].decode(),
         }
-        asked = request.headers.get("if-none-match", "")
+        asked = answers.asked_tags(request.scope["headers"])
         if asked and not degraded and answers.matches(asked, tag):
             return Response(status_code=304, headers=headers)
         return Response(body, media_type="application/json", headers=headers)

@@ -6,6 +6,7 @@ In: nothing. Out: the parts, and references to them by name. Guarantees that a n
 from typing import Any
 
 from schemas.values import PERSONAL
+from serving.answers import REASONS
 from serving.parameters import GREATEST_ID
 
 
@@ -31,8 +32,8 @@ SCHEMAS: dict[str, Any] = {
         source=_SOURCE,
         reason={
             "type": ["string", "null"],
-            "enum": [None, "unknown_user", "short_history", "store_unavailable", "no_release"],
-            "description": "Why the list is no personal one; null when it is.",
+            "enum": [None, *REASONS],
+            "description": "Why the list is no personal one, or why it is empty; else null.",
         },
         items=_ITEMS,
     ),

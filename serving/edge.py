@@ -18,6 +18,7 @@ from serving.lookup import LookupFailed, Lookups
 from serving.metrics import Metrics
 from serving.settings import Settings
 from serving.shelf import EMPTY, Shelf, View, read_loaded, read_view
+from serving.trouble import Seldom
 from serving.workers import Siblings
 
 _LOG = logging.getLogger(__name__)
@@ -38,6 +39,7 @@ class Edge:
         self.view: View = EMPTY
         self.stopping = False
         self.metrics = Metrics(lambda: self.view, settings.instance)
+        self._seldom = Seldom()
         self._kept = _Kept(settings.cache_max_age_s)
         self._follower: asyncio.Task[None] | None = None
         folder = settings.edge_workers_folder
@@ -114,6 +116,12 @@ class Edge:
                 described = keys.meta(self.settings.namespace, shelf.release)
                 exist = (self.lookups.ask("EXISTS", name) for name in (described, key))
                 if not all(await asyncio.gather(*exist)):
+                    # One message for all keys: a flushed node loses a thousand.
+                    self._seldom.warn(
+                        "keys of a release are missing, e.g. of %s: %s or its description; run `nightshelf restore`",
+                        shelf.release,
+                        key,
+                    )
                     raise LookupFailed
                 # Asked again: what was not there may have been loaded before the two were asked for.
                 found = await self.lookups.ask("HGET", key, str(entity))
@@ -134,17 +142,28 @@ class Edge:
                 if value is not None:
                     inside = answers.items(value, limit, meta.id_bytes)
                     engine = values.PERSONAL.get(value[0])
-                    if engine is not None:
-                        return engine, None, inside
-                    return answers.POPULARITY, answers.SHORT_HISTORY, inside
+                    reason = None if engine else answers.SHORT_HISTORY
+                    # A list is empty only where its user has rated the whole catalogue.
+                    if not inside:
+                        reason = answers.CATALOGUE_EXHAUSTED
+                    return engine or answers.POPULARITY, reason, inside
                 reason = answers.UNKNOWN_USER
         return answers.POPULARITY, reason, answers.items(shelf.popular[""], limit, meta.id_bytes)
 
     async def _refresh(self) -> None:
         try:
             self.view = await read_view(self.lookups, self.settings.namespace, self.view)
-        except LookupFailed:
+        except LookupFailed as error:
             self.metrics.regressions.inc()
+            if str(error):
+                self._seldom.warn("the pointer is refused: %s; run `nightshelf restore`", error)
+        else:
+            if self.view.pointer is None:
+                self._seldom.warn(
+                    "no release is live in the namespace %s, or its keys are gone: activate one, run "
+                    "`nightshelf restore`, or check NIGHTSHELF_NAMESPACE",
+                    self.settings.namespace,
+                )
 
     async def _follow(self) -> None:
         while True:

@@ -98,7 +98,7 @@ class HotPath:
             )
             return
         arm = ("canary" if shelf is edge.view.canary else "live") if cacheable else "named"
-        asked = _header(scope, b"if-none-match")
+        asked = answers.asked_tags(scope["headers"])
         if asked and cacheable and edge.degradation() is None:
             # A personal list never changes within a release: a client that holds it needs no look-up.
             for engine in values.PERSONAL.values():
@@ -175,13 +175,6 @@ async def send_answer(
         headers.append((b"content-length", b"%d" % len(body)))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": b"" if head else body})
-
-
-def _header(scope: Scope, name: bytes) -> str:
-    for key, value in scope["headers"]:
-        if key == name:
-            return str(value.decode("latin-1"))
-    return ""
 
 
 def request_id(scope: Scope) -> Header:

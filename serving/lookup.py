@@ -20,8 +20,11 @@ from redis.asyncio.cluster import ClusterNode, RedisCluster
 from redis.crc import key_slot
 from redis.exceptions import ResponseError
 
+from schemas.environment import Node
 from serving import client
+from serving.nodes import KnownNodes, named_by
 from serving.settings import Settings
+from serving.trouble import Troubles
 
 _LOG = logging.getLogger(__name__)
 
@@ -31,10 +34,12 @@ _Waiter = asyncio.Future[Any]
 _SILENT_DEADLINES, _TRIED_EVERY_S = 2, 0.05
 #: A deadline that is noticed later than this was missed by this process, which did not run, and not by the node.
 _NOTICED_S = 0.02
+#: How often the cluster is asked what nodes it has: none of those known so far may be left one day.
+_SURVEY_EVERY_S = 2.0
 
 
-class LookupFailed(Exception):  # it is caught and answered, never shown
-    """The store did not give an answer in time."""
+class LookupFailed(Exception):  # it is caught and answered; its text, if any, is for the log
+    """The store did not give an answer in time, or none that can be used."""
 
 
 class _Lookup(NamedTuple):
@@ -55,6 +60,10 @@ class Lookups:
         self._deadline_s = settings.lookup_deadline_ms / 1000
         self._observe = observe
         self._cluster = client.connect(settings, *settings.redis)
+        self._known = KnownNodes(settings.redis)
+        self._troubles = Troubles(settings.redis_password, tls=settings.redis_tls)
+        self._surveyed_at = 0.0
+        self._lost_key = ""
         # By the identity of the node's object: a fresh client's node waits for nothing of the old one's.
         self._waiting: dict[int, list[_Lookup]] = {}
         # Nodes that let a deadline pass: since when they have said nothing; of silent ones, when they are tried again.
@@ -100,12 +109,30 @@ class Lookups:
                 await self._cluster.initialize()
                 node = self._cluster.nodes_manager.get_node_from_slot(_slot(command[1]))
                 try:
-                    return await node.execute_command(*command)
+                    found = await node.execute_command(*command)
                 except client.REDIRECTS:
-                    return await self._cluster.execute_command(*command)
+                    found = await self._cluster.execute_command(*command)
+                else:
+                    self._survey(node)
+                return found
         except Exception as error:
             self._heal(command[1])
             raise LookupFailed from error
+
+    def _survey(self, node: ClusterNode) -> None:
+        """Have a node that answers name the nodes of the cluster, unless that was done lately."""
+        now = self._loop.time()
+        if now - self._surveyed_at >= _SURVEY_EVERY_S:
+            self._surveyed_at = now
+            self._start(self._learn_from(node))
+
+    async def _learn_from(self, node: ClusterNode) -> None:
+        try:
+            async with asyncio.timeout(client.PROBE_TIMEOUT_S):
+                slots = await node.execute_command("CLUSTER SLOTS")
+            self._known.learn(named_by(slots, node.host))
+        except Exception as error:  # noqa: BLE001  # as in _send
+            _LOG.debug("%s did not name the nodes: %r", node.name, error)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -142,7 +169,7 @@ class Lookups:
         try:
             # The first is the oldest: those behind a pipeline that hangs wait for no second deadline.
             async with asyncio.timeout_at(batch[0].deadline):
-                await _pipeline(node, batch, redirected)
+                await _pipeline(node, batch, redirected, self._troubles)
             if self._quiet_since:
                 self._quiet_since.pop(id(node), None)
                 self._silent.pop(id(node), None)
@@ -188,15 +215,22 @@ class Lookups:
 
     def _heal(self, key: str) -> None:
         """Replace the client by one that answers for `key`, unless it does or that is under way."""
+        self._lost_key = key
         if not self._healing and not self._closed:
             self._healing = True
-            self._start(self._replace_client(key))
+            self._start(self._replace_client())
 
-    async def _replace_client(self, key: str) -> None:
+    async def _replace_client(self) -> None:
         old: RedisCluster | None = None
+        # A redirect may have named nodes that no survey has seen.
+        cached = self._cluster.nodes_manager.nodes_cache.values()
+        nodes = [Node(node.host, int(node.port)) for node in cached]
+        self._known.learn(node for node in nodes if node not in self._known)
+        self._troubles.forget()
+        search = client.Search(self._settings, self._known, lambda: self._lost_key, self._troubles)
         try:
             # A deadline is also missed by a process that is busy; a new client would only cost it more.
-            async with client.answering(self._settings, key, self._cluster) as found:
+            async with client.answering(search, self._cluster) as found:
                 if found is not self._cluster:
                     old, self._cluster = self._cluster, found
                     self._quiet_since.clear()
@@ -216,7 +250,9 @@ def _slot(key: str) -> int:
     return int(key_slot(key.encode()))
 
 
-async def _pipeline(node: ClusterNode, batch: list[_Lookup], redirected: list[_Lookup]) -> None:
+async def _pipeline(
+    node: ClusterNode, batch: list[_Lookup], redirected: list[_Lookup], troubles: Troubles
+) -> None:
     """Ask one node for a batch and answer its waiters as the replies come; tell which were redirected.
 
     This is `ClusterNode.execute_pipeline` without an object and a dictionary for each command, and packed as redis-py's
@@ -232,7 +268,8 @@ async def _pipeline(node: ClusterNode, batch: list[_Lookup], redirected: list[_L
             except client.REDIRECTS:
                 redirected.append(lookup)
             except ResponseError as error:
-                _LOG.debug("%s refused %s: %r", node.name, lookup.command[1], error)
+                troubles.note(node.name, error)
+                troubles.log()
             else:
                 if not lookup.waiter.done():
                     lookup.waiter.set_result(found)

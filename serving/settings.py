@@ -6,7 +6,7 @@ once and that a bad value is refused with its variable's name.
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from schemas import keys
@@ -26,7 +26,8 @@ class Settings:
     edge_workers_folder: Path | None = None
     redis: tuple[Node, ...] = (Node("127.0.0.1", 7001),)
     redis_user: str | None = None
-    redis_password: str | None = None
+    #: Never part of a printed `Settings`.
+    redis_password: str | None = field(default=None, repr=False)
     redis_tls: bool = False
     #: Who signed the certificates of Redis; without it whom this machine trusts.
     redis_ca: Path | None = None

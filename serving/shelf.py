@@ -88,7 +88,9 @@ async def read_view(lookups: Lookups, namespace: str, before: View) -> View:
     if pointer is None:
         return View(None, before.live, None, now, before.generation)
     if pointer.generation < before.generation:
-        raise LookupFailed
+        raise LookupFailed(
+            f"the pointer went back from generation {before.generation} to {pointer.generation}"
+        )
     live = await _shelf(lookups, namespace, pointer.live, before)
     canary = await _shelf(lookups, namespace, pointer.canary, before) if pointer.canary else None
     if live is None:

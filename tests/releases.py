@@ -41,12 +41,14 @@ def write_release(
     variant: int = 0,
     verdict: str = "go",
     short_history: tuple[int, ...] = (),
+    exhausted: tuple[int, ...] = (),
     length: int = LENGTH,
     engine: str = tables.SOURCE_ALS,
 ) -> ReleaseFolder:
     """Write a release with users 1 to `users` under the artifacts folder `root` and return its folder.
 
-    Another `variant` gives other lists and another id; the popularity lists name books 1, 2, 3 ... after `variant`.
+    The lists of `exhausted` users are empty. Another `variant` gives other lists and another id; the popularity lists
+    name books 1, 2, 3 ... after `variant`.
     """
     settings = model_settings.load(None, engine)
     inputs = (InputFile(f"ratings/{partition}-{variant}-{users}-{books}", users, f"{variant:064}"),)
@@ -55,7 +57,14 @@ def write_release(
     write_json(folder.inputs, begun)
     _write_inputs(folder, partition, users, books)
     _write_lists(
-        folder, users, books, variant, short_history=short_history, length=length, engine=engine
+        folder,
+        users,
+        books,
+        variant,
+        short_history=short_history,
+        exhausted=exhausted,
+        length=length,
+        engine=engine,
     )
     moment = f"{partition}T12:00:00+00:00"
     counts = {"data_as_of": moment, "trained_at": moment, "rows_in": users, "rows_accepted": users}
@@ -124,6 +133,7 @@ def _write_lists(
     variant: int,
     *,
     short_history: tuple[int, ...],
+    exhausted: tuple[int, ...],
     length: int,
     engine: str,
 ) -> None:
@@ -131,8 +141,8 @@ def _write_lists(
         {
             tables.USER_ID: user,
             tables.SOURCE: tables.SOURCE_POPULARITY if user in short_history else engine,
-            tables.BOOK_IDS: list_of(user, variant, books, length),
-            tables.SCORES: scores_of(length),
+            tables.BOOK_IDS: [] if user in exhausted else list_of(user, variant, books, length),
+            tables.SCORES: [] if user in exhausted else scores_of(length),
         }
         for user in range(1, users + 1)
     ]

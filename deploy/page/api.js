@@ -63,6 +63,9 @@ export function withCards(items) {
   }));
 }
 
+// The source of a personal list is the engine that made it, whatever engines there are.
+export const isPersonal = (source) => source !== 'popularity';
+
 export const list = (reader) => ask(`/v1/users/${reader}/recommendations?limit=10`);
 export const similar = (book) => ask(`/v1/books/${book}/similar?limit=5`);
 export const popular = (genre) => ask(`/v1/popular?limit=10${genre ? `&tag=${encodeURIComponent(genre)}` : ''}`);
@@ -78,7 +81,7 @@ export async function roll() {
   }
   const asked = [...numbers].map((number) => `user_id=${number}`).join('&');
   const { results } = await ask(`/v1/recommendations?${asked}&limit=1`);
-  const known = results.filter((result) => result.source === 'als');
+  const known = results.filter((result) => isPersonal(result.source));
   const chosen = (known.length ? known : results);
   return chosen[Math.floor(Math.random() * chosen.length)].user_id;
 }

@@ -1,6 +1,6 @@
 // In: the address after '#': reader/NUMBER, popular, popular/GENRE. Out: the list it stands for. Guarantees that every
 // list has an address, that back and forward work, and that a late answer never replaces a newer one.
-import { Problem, list, popular, roll, similar, useKey, withCards } from './api.js';
+import { Problem, isPersonal, list, popular, roll, similar, useKey, withCards } from './api.js';
 
 const find = (id) => document.getElementById(id);
 const CLOTHS = 7;
@@ -10,6 +10,7 @@ const REASONS = {
   unknown_user: 'Nobody here knows this reader yet, so these are the books that are read most.',
   short_history: 'This reader has rated too few books for a list of their own. These are the books that are read most.',
   store_unavailable: 'Lists cannot be looked up at the moment. These are the books that are read most.',
+  catalogue_exhausted: 'This reader has rated every book here: nothing is left to recommend.',
   no_release: 'No release is live at the moment. These are the books that were read most.',
 };
 
@@ -96,11 +97,13 @@ function showGenres(genres, current) {
 }
 
 function badge(source) {
-  return element('span', `badge ${source}`, source === 'als' ? 'personal' : 'popular');
+  const kind = isPersonal(source) ? 'personal' : 'popular';
+  return element('span', `badge ${kind}`, kind);
 }
 
 function showOrigin(answer) {
-  const why = answer.source === 'als' ? 'Chosen from what this reader has rated.' : REASONS[answer.reason];
+  const own = isPersonal(answer.source) ? 'Chosen from what this reader has rated.' : undefined;
+  const why = answer.reason ? REASONS[answer.reason] ?? answer.reason : own;
   find('origin').replaceChildren(badge(answer.source), why ? ` ${why}` : ' What is read most, lately.');
   find('release').textContent = `Source ${answer.source}${answer.reason ? ` (${answer.reason})` : ''}, release ${answer.release}`;
 }
@@ -139,8 +142,17 @@ function showProblem(problem) {
   say(problem.message);
 }
 
+// A fragment that is not well formed, such as '#%', stands for nothing.
+function fragment() {
+  try {
+    return decodeURIComponent(location.hash.slice(1));
+  } catch {
+    return '';
+  }
+}
+
 function route() {
-  const [kind, name] = decodeURIComponent(location.hash.slice(1)).split('/');
+  const [kind, name] = fragment().split('/');
   if (kind === 'list') return;
   const reader = find('reader');
   if (kind === 'reader' && /^[1-9][0-9]*$/.test(name || '')) {

@@ -35,11 +35,14 @@ def test_an_answer_is_followed_back_to_the_users_rows(
 
 
 def test_sources_are_those_that_http_names(artifacts: Artifacts, settings: Settings) -> None:
-    """A stored popularity list for a user with little history, and the popularity list for one without a list."""
-    folder = write_release(artifacts.root, "2026-01-01", short_history=(7,))
+    """A popularity list for little history, an empty list for a rated catalogue, the popularity list for no list."""
+    folder = write_release(artifacts.root, "2026-01-01", short_history=(7,), exhausted=(8,))
     publish.run(folder, settings)
     activate.run(artifacts, folder.release, settings)
     short, unknown = (explain.run(artifacts, settings, user, limit=2) for user in (7, 99_999))
+    nothing_left = explain.run(artifacts, settings, 8)
+    assert (nothing_left.source, nothing_left.reason) == ("als", "catalogue_exhausted")
+    assert nothing_left.items == []
     assert (short.source, short.reason) == ("popularity", "short_history")
     assert (unknown.source, unknown.reason) == ("popularity", "unknown_user")
     assert [item["book_id"] for item in unknown.items] == list_of(0)[:2]

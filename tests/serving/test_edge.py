@@ -1,8 +1,10 @@
 """An edge replica as its clients see it."""
 
 import asyncio
+import http.client
 import json
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -49,6 +51,52 @@ def test_a_known_user_gets_their_list(replica: Replica, go_live: GoLive) -> None
             for book, score in zip(list_of(7)[:3], scores_of()[:3], strict=True)
         ],
     }
+
+
+def test_a_user_who_has_rated_everything(replica: Replica, go_live: GoLive) -> None:
+    """An empty list with its engine or popularity as source and its reason, alone and in a batch; cacheable, tagged."""
+    release = _ready(replica, go_live, exhausted=(7, 8), short_history=(8,))
+    for user, source in ((7, "als"), (8, "popularity")):
+        expected = {
+            "user_id": user,
+            "release": release,
+            "source": source,
+            "reason": "catalogue_exhausted",
+            "items": [],
+        }
+        path = f"/v1/users/{user}/recommendations"
+        assert _recommended(replica, user) == expected
+        batch = json.loads(replica.get(f"/v1/recommendations?user_id={user}&user_id=9").body)
+        assert batch["results"][0] == expected
+        answer = replica.get(path)
+        assert answer.headers["Cache-Control"].startswith("public")
+        assert replica.get(path, If_None_Match=answer.headers["ETag"]).status == 304
+    counted = f'arm="live",reason="catalogue_exhausted",release="{release}"'
+    counted += ',route="recommendations",source="als",status="200"'
+    assert f"requests_total{{{counted}}} 2.0" in replica.get("/metrics").body.decode()
+
+
+@pytest.mark.parametrize("path", ["/v1/users/7/recommendations", "/v1/popular", "/v1/books/3"])
+def test_two_lines_of_if_none_match_are_one_list(
+    replica: Replica, go_live: GoLive, path: str
+) -> None:
+    """The tag may stand in any line, weak or strong, alone or among others; lines without it give the body."""
+    _ready(replica, go_live)
+    tag = replica.get(path).headers["ETag"]
+    port = int(replica.base.rsplit(":", 1)[1])
+    for lines, status in (
+        ([f'"a", W/{tag}'], 304),
+        (['"a"', tag], 304),
+        ([tag, '"a"'], 304),
+        (['"a"', '"b"', f'"c", W/{tag}'], 304),
+        (['"a"', '"b"'], 200),
+    ):
+        with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=30)) as connection:
+            connection.putrequest("GET", path)
+            for line in lines:
+                connection.putheader("If-None-Match", line)
+            connection.endheaders()
+            assert connection.getresponse().status == status, lines
 
 
 def test_the_default_limit_is_ten_and_a_short_list_stays_short(

@@ -9,7 +9,6 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,9 @@ from deploy.local import cluster
 from schemas.environment import Node
 from serving import client
 from serving.lookup import LookupFailed, Lookups
+from serving.nodes import KnownNodes
 from serving.settings import Settings
+from serving.trouble import Troubles
 from tests.conftest import free_ports, running_cluster
 from tests.store import frozen, pid_of
 from tests.waiting import until
@@ -274,7 +275,7 @@ def test_an_address_that_never_answers_holds_up_no_fresh_client(
     async def work(lookups: Lookups, _pipelines: list[float]) -> None:
         with socket.create_server((cluster.HOST, 0)) as silent:
             first = Node(cluster.HOST, silent.getsockname()[1])
-            lookups._settings = replace(lookups._settings, redis=(first, *nodes))
+            lookups._known = KnownNodes((first, *nodes))
             for _ in range(10):
                 await lookups._cluster.aclose()
                 lookups._cluster = RedisCluster(host=cluster.HOST, port=1)
@@ -347,9 +348,11 @@ def test_a_node_that_refuses_does_not_hold_up_the_search(
     async def main() -> None:
         settings = Settings(redis=(*dead, nodes[0]))
         lost = client.connect(settings, *dead)
+        known = KnownNodes(settings.redis)
+        search = client.Search(settings, known, lambda: KEYS[0], Troubles(None, tls=False))
         try:
             async with asyncio.timeout(PATIENCE_S):
-                async with client.answering(settings, KEYS[0], lost) as found:
+                async with client.answering(search, lost) as found:
                     try:
                         assert await found.hget(KEYS[0], "7") == KEYS[0].encode()
                     finally:

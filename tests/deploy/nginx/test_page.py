@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from deploy.nginx.configuration import PAGE_FILES
 from tests.deploy.nginx.front import PATIENCE_S, Front
@@ -100,6 +100,65 @@ def test_a_reader_that_nobody_knows_or_that_is_none(visit: _Visit) -> None:
     expect(page.locator("#reader-problem")).to_have_text("A reader has a whole number, from 1 on.")
     assert page.get_attribute("#reader", "aria-invalid") == "true"
     assert len(visit.titles()) == 10
+
+
+@pytest.mark.parametrize("source", ["als", "ease", "an-engine-of-tomorrow"])
+def test_every_engine_s_list_is_personal(visit: _Visit, source: str) -> None:
+    """Whatever engine made it: the badge and the words say so, and a rolled reader may have such a list."""
+    page = visit.page
+    _changed(page, "**/v1/users/7/**", {"source": source})
+    page.goto(f"{visit.base}/#reader/7")
+    expect(page.locator("#release")).to_contain_text(f"Source {source},")
+    expect(page.locator("#origin")).to_have_text("personal Chosen from what this reader has rated.")
+    assert "personal" in str(page.get_attribute(".badge", "class"))
+    _rolled_alone(page, user=11, source=source)
+    page.click("#roll")
+    expect(page.locator("#heading")).to_have_text("For reader 11")
+
+
+def test_a_reader_with_nothing_left(visit: _Visit) -> None:
+    """The page says that all is rated, still calls the list personal, and shows no book."""
+    page = visit.page
+    _changed(page, "**/v1/users/7/**", {"reason": "catalogue_exhausted", "items": []})
+    page.goto(f"{visit.base}/#reader/7")
+    expect(page.locator("#origin")).to_have_text(
+        "personal This reader has rated every book here: nothing is left to recommend."
+    )
+    expect(page.locator("#release")).to_contain_text("Source als (catalogue_exhausted)")
+    assert visit.titles() == []
+
+
+@pytest.mark.parametrize("fragment", ["%", "reader/%E0%A4%A", "popular/%zz", "reader/7%", "%00"])
+def test_a_malformed_fragment(visit: _Visit, fragment: str) -> None:
+    """It stands for nothing: the popular list is shown, and the page goes on working."""
+    page = visit.page
+    page.goto(f"{visit.base}/#reader/7")
+    expect(page.locator("#heading")).to_have_text("For reader 7")
+    page.goto(f"{visit.base}/#{fragment}")
+    expect(page.locator("#heading")).to_have_text("Popular")
+    visit.wait()
+    page.fill("#reader", "8")
+    page.keyboard.press("Enter")
+    expect(page.locator("#heading")).to_have_text("For reader 8")
+
+
+def _changed(page: Page, address: str, content: dict[str, object]) -> None:
+    """Have the page get real answers in which some things are others."""
+
+    def answer(asked: Route) -> None:
+        real = asked.fetch()
+        asked.fulfill(response=real, json={**real.json(), **content})
+
+    page.route(address, answer)
+
+
+def _rolled_alone(page: Page, *, user: int, source: str) -> None:
+    """Have the page find one reader with a list of an engine among those that it asks for."""
+    results = [
+        {"user_id": 10, "source": "popularity", "reason": "unknown_user", "items": []},
+        {"user_id": user, "source": source, "reason": None, "items": []},
+    ]
+    page.route("**/v1/recommendations?*", lambda asked: asked.fulfill(json={"results": results}))
 
 
 def test_a_reader_that_is_rolled(visit: _Visit) -> None:
