@@ -5,12 +5,11 @@ Guarantees that the journal is on disk before Redis is told, that an unverified,
 unapproved release never goes live, and never an older partition over a newer one unless forced.
 """
 
-import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from jobs.release import journal, manifest
-from jobs.release.folder import Artifacts, require
+from jobs.release import decision, journal, manifest
+from jobs.release.folder import Artifacts
 from jobs.runtime.errors import GateRefused, NightshelfError, NothingToDo
 from jobs.runtime.settings import Settings
 from jobs.store import changes, encoding, refusals
@@ -159,7 +158,7 @@ def already(store: Store, release: str, standing: Standing) -> Outcome:
         release=release,
         previous=pointer.previous if pointer else None,
         generation=standing.content.generation,
-        verdict=str(_decision(store.artifacts, release)["verdict"]),
+        verdict=str(decision.read(store.artifacts.release(release))["verdict"]),
         already_live=True,
     )
 
@@ -183,16 +182,14 @@ def require_approved(
 
     Raises GateRefused when it is stop, or hold without an approval, unless it is the `first` release of all.
     """
-    if check.incomplete_ok and not artifacts.release(release).decision.is_file():
-        decision = _NO_DECISION
-    else:
-        decision = _decision(artifacts, release)
-    verdict = str(decision["verdict"])
+    folder = artifacts.release(release)
+    gone = check.incomplete_ok and not folder.decision.exists()
+    found = _NO_DECISION if gone else decision.read(folder)
+    verdict = str(found["verdict"])
     if verdict == "go" or (verdict == "hold" and (approval is not None or first)):
         return verdict
-    reasons = "; ".join(reason["text"] for reason in decision["reasons"])
     raise GateRefused(
-        f"the verdict on this release is {verdict}: {reasons}",
+        f"the verdict on this release is {verdict}: {decision.in_words(found)}",
         f"release {release}",
         "look at its report; to let it go live give --approved-by and --reason"
         if verdict == "hold"
@@ -207,9 +204,3 @@ def _second(store: Store, before: Standing, release: str, refused: Answer) -> Ou
         return already(store, release, now)
     error: NightshelfError = refusals.problem(refused, release, before.content)
     raise error
-
-
-def _decision(artifacts: Artifacts, release: str) -> dict[str, Any]:
-    folder = artifacts.release(release)
-    decision: dict[str, Any] = json.loads(require(folder.decision, "evaluate").read_text("utf-8"))
-    return decision

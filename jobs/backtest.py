@@ -10,9 +10,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import polars as pl
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from jobs.judgement import measured, slices
 from jobs.judgement.bootstrap import Resampling
@@ -23,7 +21,8 @@ from jobs.model import ranking
 from jobs.model.ranking import History
 from jobs.model.settings import ModelSettings, as_mapping
 from jobs.release import inputs
-from jobs.release.folder import ReleaseFolder, require
+from jobs.release.folder import ReleaseFolder
+from jobs.runtime.documents import read_arrow, read_table
 from jobs.runtime.errors import BrokenInput, GateRefused
 from jobs.runtime.files import write_json
 from jobs.runtime.progress import progress
@@ -59,8 +58,8 @@ def rows_of(folder: ReleaseFolder) -> Rows:
 
 def read_rows(folder: ReleaseFolder) -> Rows:
     """Return the rows of a release, in order of time or not. Raises BrokenInput when extract has not finished."""
-    books = pl.read_parquet(require(folder.books, "extract"), columns=[tables.BOOK_ID])
-    interactions = pq.read_table(require(folder.interactions, "extract"))
+    books = read_table(folder.books, "extract", [tables.BOOK_ID])
+    interactions = read_arrow(folder.interactions, "extract")
     return Rows(interactions, books[tables.BOOK_ID].to_numpy())
 
 

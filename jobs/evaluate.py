@@ -23,11 +23,12 @@ from jobs.judgement.slices import Slice
 from jobs.model import ranking
 from jobs.model.settings import ModelSettings
 from jobs.quality import result
-from jobs.release import inputs
+from jobs.release import inputs, references
 from jobs.release.folder import Artifacts, ReleaseFolder
 from jobs.runtime.errors import GateRefused
 from jobs.runtime.files import write_json
 from jobs.runtime.record import recorded
+from schemas.manifest import partition_of
 
 #: What is validated before a release is judged; its lists are validated after.
 _CHECKED: tuple[result.Table, ...] = ("interactions", "books")
@@ -66,6 +67,9 @@ def run(
     or the release was begun with another LISTS_VERSION.
     """
     inputs.require_own(folder)
+    if reference is not None:
+        references.require(artifacts.release(reference))
+    missing = references.passed_over(artifacts, partition_of(folder.release), reference)
     model, ordered = inputs.settings(folder), bool(inputs.read(folder)["time_ordered"])
     rows = backtest.read_rows(folder)
     how = Resampling(settings.samples, settings.confidence, settings.seed)
@@ -95,6 +99,7 @@ def run(
         reasons = verdict.reasons(evidence, settings)
         described = measured.described(found, model.engine, how)
         decision = _decision(folder.release, reference, reasons, described, compared)
+        decision["missing_references"] = missing
         write_json(
             folder.evaluation,
             {

@@ -13,6 +13,7 @@ from redis.cluster import RedisCluster
 from jobs.model import explanation
 from jobs.release import manifest
 from jobs.release.folder import Artifacts, ReleaseFolder
+from jobs.runtime.documents import read_table
 from jobs.runtime.errors import BrokenInput, WrongUsage
 from jobs.runtime.settings import Settings
 from jobs.store.catalog import Catalog
@@ -79,7 +80,7 @@ def run(
         source, value = _value(cluster, settings.namespace, meta, user_id)
     folder = artifacts.release(release)
     described = manifest.read(folder)
-    titles = dict(pl.read_parquet(folder.books, columns=[BOOK_ID, TITLE]).rows())
+    titles = dict(read_table(folder.books, "extract", [BOOK_ID, TITLE]).rows())
     _, book_ids, scores = values.unpack(value, limit, meta.id_bytes)
     return Outcome(
         user_id=user_id,
@@ -139,8 +140,11 @@ def _because(
 
 def _ratings(folder: ReleaseFolder, user_id: int, titles: dict[int, str]) -> list[dict[str, Any]]:
     """Return the user's accepted rows, the newest first: the table is in order of arrival."""
+    columns = [USER_ID, BOOK_ID, RATING, ARRIVED_AT, SOURCE_ROW]
     rows = (
-        pl.scan_parquet(folder.interactions).filter(pl.col(USER_ID) == user_id).collect().reverse()
+        read_table(folder.interactions, "extract", columns)
+        .filter(pl.col(USER_ID) == user_id)
+        .reverse()
     )
     return [
         {

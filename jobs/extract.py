@@ -17,12 +17,14 @@ from typing import Any, cast
 import polars as pl
 
 from jobs.model.settings import ModelSettings
+from jobs.release import inputs as begun
 from jobs.release.folder import DropsFolder, ReleaseFolder
 from jobs.release.identity import InputFile, describe, release_id
+from jobs.runtime import notes
 from jobs.runtime.errors import BrokenInput
 from jobs.runtime.files import sha256, write_json, write_table
 from jobs.runtime.progress import progress
-from jobs.runtime.record import read_record, recorded
+from jobs.runtime.record import finished, recorded
 from jobs.source import books, csv_file, days, drops, rejects
 from jobs.source import settings as row_settings
 from jobs.source.settings import RowSettings
@@ -94,7 +96,8 @@ def run(
     except BrokenInput as problem:
         from jobs import report_stop  # noqa: PLC0415  # a second of imports that good days need not pay
 
-        problem.report = report_stop.run(releases, source, partition, problem).report
+        with notes.instead("the page of this stop was not written"):
+            problem.report = report_stop.run(releases, source, partition, problem).report
         raise
 
 
@@ -112,9 +115,10 @@ def _extracted(
     found = days.up_to(source, partition, unchanged_ok=unchanged_ok)
     inputs = _inputs(source, found)
     release = ReleaseFolder(releases / release_id(partition, inputs, settings, rows))
-    standing = read_record(release.records, "extract")
+    standing = finished(release.records, "extract", Outcome)
     if standing is not None:
-        return Outcome(**standing, reused=True)
+        _require_all(release)
+        return standing
     releases.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".extract-", dir=releases) as temporary:
         new = ReleaseFolder(Path(temporary) / release.release)
@@ -137,6 +141,19 @@ def _extracted(
         )
         _appear(new.root, release.root)
     return outcome
+
+
+def _require_all(release: ReleaseFolder) -> None:
+    """Raise BrokenInput when a release that was begun lacks a file of its beginning: extract alone writes them."""
+    begun.read(release)
+    files = (release.interactions, release.books, release.to_read, release.rejects)
+    missing = [path.name for path in files if not path.is_file()]
+    if missing:
+        raise BrokenInput(
+            f"the release of these inputs was begun, but lacks {', '.join(missing)}",
+            str(release.root),
+            "bring them back from a backup, or remove the folder and run extract again",
+        )
 
 
 def _appear(new: Path, target: Path) -> None:

@@ -6,7 +6,6 @@ still the same, the zip's checksums are verified, and the folder appears under i
 as a Goodbooks file.
 """
 
-import json
 import shutil
 import time
 import zipfile
@@ -18,7 +17,7 @@ import requests
 import urllib3
 
 from jobs.runtime.errors import BrokenInput, TryLater, WrongUsage
-from jobs.runtime.files import making_folder, write_json
+from jobs.runtime.files import making_folder, read_json, write_json
 from jobs.runtime.progress import progress
 from jobs.source import goodbooks, plain_text
 
@@ -75,7 +74,7 @@ def _require_from(source: str, out: Path) -> None:
     note = out / NOTE
     if not note.is_file():
         what = "the target exists and was not made by fetch"
-    elif (earlier := json.loads(note.read_text(encoding="utf-8"))["from"]) != source:
+    elif (earlier := _noted(note, "from")) != source:
         what = f"the target holds what was fetched from {earlier}"
     else:
         return
@@ -175,8 +174,15 @@ def _note(target: Path) -> Path:
 
 def _mark(target: Path) -> str | None:
     note = _note(target)
-    mark: str | None = json.loads(note.read_text("utf-8"))["mark"] if note.is_file() else None
-    return mark
+    return _noted(note, "mark")
+
+
+def _noted(note: Path, name: str) -> str | None:
+    """Return an entry of a note, None when it is missing or cannot be read."""
+    try:
+        return read_json(note).get(name)
+    except ValueError:
+        return None
 
 
 def _take_over(url: str, archive: Path, new: Path, encoding: str | None) -> None:

@@ -88,8 +88,3 @@ def in_words(entry: dict[str, Any]) -> str:
     ends = {"from": entry.get("from"), "to": entry.get("to") or entry.get("release")}
     parts += [f"{name} {release}" for name, release in ends.items() if release]
     return " ".join([*parts, f"by {entry['who']}: {entry['why']}"])
-
-
-def reference_for(artifacts: Artifacts, partition: str) -> str | None:
-    """Return the release that a run of `partition` is compared with, or None."""
-    return past.reference_for(past.fold(journal.read(artifacts.journal)), partition)

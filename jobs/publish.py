@@ -6,14 +6,13 @@ every value was read back from primaries, compared byte for byte and confirmed b
 before the release can be activated, and that a publish which died leaves nothing that blocks the next.
 """
 
-import json
 from dataclasses import dataclass, replace
 
 from jobs.quality import result
-from jobs.release import inputs, journal, manifest
-from jobs.release.folder import Artifacts, ReleaseFolder, require
-from jobs.runtime.errors import BrokenInput, GateRefused, TryLater
-from jobs.runtime.record import read_record, recorded
+from jobs.release import decision, inputs, journal, manifest
+from jobs.release.folder import Artifacts, ReleaseFolder
+from jobs.runtime.errors import GateRefused, TryLater
+from jobs.runtime.record import outcome_of, read_record, recorded
 from jobs.runtime.settings import Settings
 from jobs.store import changes, totals
 from jobs.store.changes import Standing, Store
@@ -91,9 +90,14 @@ def _publish(
     if (
         before is not None
         and standing.content.unfit(folder.release) is None
-        and loaded["digest"] == before["digest"] == described["digest"]
+        and loaded["digest"] == before.get("digest") == described["digest"]
     ):
-        past = Outcome(**{**before, "already_loaded": True, "repaired_values": 0, "warnings": ()})
+        past = outcome_of(
+            folder.records,
+            "publish",
+            Outcome,
+            {**before, "already_loaded": True, "repaired_values": 0, "warnings": ()},
+        )
         gap = totals.gap(store.cluster, store.namespace, folder.release, loaded)
         if gap.complete and "totals" in loaded:
             return past
@@ -126,18 +130,11 @@ def _outcome(release: str, placed: Placed) -> Outcome:
 
 def _gates(folder: ReleaseFolder, artifacts: Artifacts, settings: Settings) -> None:
     """Raise GateRefused unless all checks passed and the verdict is go or hold."""
-    decision = json.loads(require(folder.decision, "evaluate").read_text("utf-8"))
-    if decision["release"] != folder.release:
-        raise BrokenInput(
-            f"the decision is about release {decision['release']}",
-            str(folder.decision),
-            "run `nightshelf evaluate` for this release",
-        )
-    if decision["verdict"] == "stop":
+    found = decision.read(folder)
+    if found["verdict"] == decision.STOP:
         barred = _bar(folder, artifacts, settings)
-        reasons = "; ".join(reason["text"] for reason in decision["reasons"])
         raise GateRefused(
-            f"the verdict on this release is stop: {reasons}",
+            f"the verdict on this release is stop: {decision.in_words(found)}",
             str(folder.decision),
             f"look at the evaluation; the live release stays, {barred}",
         )

@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from jobs.model import als, engines, matrix, personal, popularity, scoring
 from jobs.model.settings import ModelSettings
 from jobs.release import inputs
-from jobs.release.folder import ReleaseFolder, require
+from jobs.release.folder import ReleaseFolder
+from jobs.runtime.documents import read_table
 from jobs.runtime.files import sha256, write_table
-from jobs.runtime.record import read_record, recorded
+from jobs.runtime.record import finished, recorded
 from jobs.train import read_factors
 from schemas.tables import (
     ALL_BOOKS,
@@ -78,10 +79,10 @@ def run(folder: ReleaseFolder, run_by: str, threads: int | None = None) -> Outco
     Raises BrokenInput when extract or train has not finished, or the release is of another LISTS_VERSION.
     """
     inputs.require_own(folder)
-    standing = read_record(folder.records, "recommend")
+    standing = finished(folder.records, "recommend", Outcome)
     targets = (folder.lists, folder.popularity, folder.similar)
     if standing is not None and all(path.is_file() for path in targets):
-        return Outcome(**standing, reused=True)
+        return standing
     settings = inputs.settings(folder)
     catalogue = _catalogue(folder)
     vectors = read_factors(folder).vectors
@@ -108,8 +109,8 @@ def run(folder: ReleaseFolder, run_by: str, threads: int | None = None) -> Outco
 
 
 def _catalogue(folder: ReleaseFolder) -> _Catalogue:
-    rows = pl.read_parquet(require(folder.interactions, "extract"), columns=[USER_ID, BOOK_ID])
-    cards = pl.read_parquet(folder.books, columns=[BOOK_ID, GENRES])
+    rows = read_table(folder.interactions, "extract", [USER_ID, BOOK_ID])
+    cards = read_table(folder.books, "extract", [BOOK_ID, GENRES])
     user_ids, book_ids = (
         matrix.ids_of(rows[USER_ID].to_numpy()),
         matrix.Ids(cards[BOOK_ID].to_numpy()),

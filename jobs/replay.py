@@ -6,7 +6,6 @@ time, that bad rows arrive as they are (judging them is extract's work) and empt
 source and range give the same bytes, and that drops which are already there are replaced only when told so.
 """
 
-import json
 import shutil
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -17,7 +16,7 @@ import polars as pl
 
 from jobs.release.folder import DropsFolder
 from jobs.runtime.errors import WrongUsage
-from jobs.runtime.files import making_folder, sha256, write_json, write_table
+from jobs.runtime.files import making_folder, read_json, sha256, write_json, write_table
 from jobs.runtime.progress import progress
 from jobs.source import goodbooks, plain_text, time_order
 from schemas.tables import ARRIVED_AT, DROP, SOURCE_ROW, USER_ID
@@ -143,10 +142,8 @@ def _other_rows(found: goodbooks.Goodbooks, path: Path) -> int:
 def _standing(drops: DropsFolder, description: dict[str, Any], *, replace: bool) -> bool:
     if not drops.root.exists():
         return False
-    if (
-        drops.source.is_file()
-        and json.loads(drops.source.read_text()) == description
-        and all(_part(drops, day).is_file() for day in description["days"])
+    if _described(drops.source) == description and all(
+        _part(drops, day).is_file() for day in description["days"]
     ):
         return True
     if not replace:
@@ -156,6 +153,14 @@ def _standing(drops: DropsFolder, description: dict[str, Any], *, replace: bool)
             "give --replace to replace them, or name another NIGHTSHELF_ARTIFACTS",
         )
     return False
+
+
+def _described(source: Path) -> dict[str, Any] | None:
+    """Return what stands in source.json, None when it cannot be read: such drops are incomplete."""
+    try:
+        return read_json(source)
+    except (ValueError, IsADirectoryError):
+        return None
 
 
 def _land(

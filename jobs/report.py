@@ -16,9 +16,11 @@ from jobs import report_model
 from jobs.page.rendering import render
 from jobs.quality import page, plots
 from jobs.quality.facts import from_json
-from jobs.release.folder import ReleaseFolder, release_folders, stop_folders
+from jobs.release.folder import ReleaseFolder, StopFolder, release_folders, stop_folders
+from jobs.runtime import notes
+from jobs.runtime.documents import read_document
 from jobs.runtime.errors import BrokenInput
-from jobs.runtime.files import read_json, write_text
+from jobs.runtime.files import write_text
 from schemas.manifest import partition_of
 
 _TEMPLATES = Path(page.__file__).with_name("templates")
@@ -43,7 +45,7 @@ def run_all(folder: ReleaseFolder) -> Outcome:
 
     Raises what `run` raises.
     """
-    if folder.decision.is_file():
+    if folder.decision.exists():
         report_model.run(folder)
     return run(folder)
 
@@ -94,15 +96,23 @@ def _comparison(parts: tuple[page.Section, ...]) -> dict[str, Any]:
 def write_index(releases: Path) -> Path:
     """Write the page of all releases and stopped days, the newest day first, and return its path."""
     newest_first = reversed(release_folders(releases))
-    runs = [_line(one) for one in newest_first if one.data_page.is_file()]
-    stops = [
-        {"stop": one.stop, "partition": partition_of(one.stop), "problem": read_json(one.problem)}
-        for one in reversed(stop_folders(releases))
-        if one.data_page.is_file()
-    ]
+    runs, stops = [], []
+    for one in newest_first:
+        with notes.instead(f"release {one.release} is left out of the index"):
+            if one.data_page.is_file():
+                runs.append(_line(one))
+    for stopped in reversed(stop_folders(releases)):
+        with notes.instead(f"stop {stopped.stop} is left out of the index"):
+            if stopped.data_page.is_file():
+                stops.append(_stop_line(stopped))
     target = releases / "index.html"
     write_text(target, render(_TEMPLATES, "index.html", {**_marks(), "runs": runs, "stops": stops}))
     return target
+
+
+def _stop_line(folder: StopFolder) -> dict[str, Any]:
+    told = read_document(folder.problem, "extract", what=str, where=str, do=str)
+    return {"stop": folder.stop, "partition": partition_of(folder.stop), "problem": told}
 
 
 def _line(folder: ReleaseFolder) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from jobs.judgement import over_time, page, shelves
 from jobs.page.rendering import render
-from jobs.release.folder import ReleaseFolder, require
+from jobs.release.folder import ReleaseFolder
 from jobs.runtime.files import write_text
 from schemas.manifest import partition_of
 
@@ -27,9 +27,7 @@ class Outcome:
 
 def run(folder: ReleaseFolder) -> Outcome:
     """Write the model's page of a release. Raises BrokenInput when evaluate has not finished."""
-    judged = page.judged(
-        require(folder.evaluation, "evaluate"), require(folder.decision, "evaluate")
-    )
+    judged = page.judged(folder)
     reference = _reference(folder, judged.reference)
     context = {
         "release": folder.release,

@@ -10,7 +10,6 @@ from jobs import (
     activate,
     evaluate,
     extract,
-    list_releases,
     publish,
     recommend,
     report,
@@ -23,7 +22,9 @@ from jobs.judgement import settings as judgement_settings
 from jobs.model import settings as model_settings
 from jobs.quality.bounds import Bounds
 from jobs.quality.result import Table
+from jobs.release import references
 from jobs.release.folder import Artifacts, ReleaseFolder
+from jobs.runtime import notes
 from jobs.runtime.errors import GateRefused
 from jobs.runtime.settings import Settings, read_settings
 from jobs.source.settings import RowSettings
@@ -60,7 +61,7 @@ def run(
     Raises what the first failing step raises.
     """
     artifacts = Artifacts(settings.artifacts)
-    compared = reference or list_releases.reference_for(artifacts, partition)
+    compared = reference or references.choose(artifacts, partition).release
     extracted = extract.run(
         artifacts.drops,
         artifacts.releases,
@@ -87,7 +88,8 @@ def run(
         _validate(artifacts, folder, "lists", compared, settings)
     except GateRefused:
         # The pages of a stopped release are the ones that people need most.
-        report.run_all(folder)
+        with notes.instead("the pages of this stop were not written"):
+            report.run_all(folder)
         raise
     report.run_all(folder)
     published = publish.run(folder, settings)

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from jobs.model import als, confidence, engines, matrix
 from jobs.model.settings import ModelSettings
 from jobs.release import inputs
-from jobs.release.folder import ReleaseFolder, require
+from jobs.release.folder import ReleaseFolder
+from jobs.runtime.documents import read_table
 from jobs.runtime.files import sha256, write_table
-from jobs.runtime.record import read_record, recorded
+from jobs.runtime.record import finished, recorded
 from schemas.tables import (
     BOOK_ID,
     ENTITY_ID,
@@ -56,14 +57,12 @@ def run(folder: ReleaseFolder, run_by: str, threads: int | None = None) -> Outco
     when the engine cannot hold so many books.
     """
     inputs.require_own(folder)
-    standing = read_record(folder.records, "train")
+    standing = finished(folder.records, "train", Outcome)
     if standing is not None and folder.factors.is_file():
-        return Outcome(**standing, reused=True)
+        return standing
     settings = inputs.settings(folder)
-    rows = pl.read_parquet(
-        require(folder.interactions, "extract"), columns=[USER_ID, BOOK_ID, RATING]
-    )
-    books = matrix.Ids(pl.read_parquet(folder.books, columns=[BOOK_ID])[BOOK_ID].to_numpy())
+    rows = read_table(folder.interactions, "extract", [USER_ID, BOOK_ID, RATING])
+    books = matrix.Ids(read_table(folder.books, "extract", [BOOK_ID])[BOOK_ID].to_numpy())
     users = matrix.ids_of(rows[USER_ID].to_numpy())
     with recorded("train", folder.records, run_by) as counts:
         fitted, positives = fit(rows, users, books, settings, threads, show_progress=True)
@@ -124,7 +123,7 @@ class Stored:
 
 def read_factors(folder: ReleaseFolder) -> Stored:
     """Return the factors of a release. Raises BrokenInput when train has not finished."""
-    table = pl.read_parquet(require(folder.factors, "train"), columns=[SIDE, ENTITY_ID, VECTOR])
+    table = read_table(folder.factors, "train", [SIDE, ENTITY_ID, VECTOR])
     is_book = (table[SIDE] == SIDE_BOOK).to_numpy()
     ids, vectors = table[ENTITY_ID].to_numpy(), table[VECTOR].to_numpy()
     settings = inputs.settings(folder)
@@ -140,7 +139,7 @@ def _with_readers(
     settings: ModelSettings,
 ) -> Stored:
     """Return what is stored with the readers' vectors made again from the release's ratings."""
-    rows = pl.read_parquet(folder.interactions, columns=[USER_ID, BOOK_ID, RATING])
+    rows = read_table(folder.interactions, "extract", [USER_ID, BOOK_ID, RATING])
     users = matrix.ids_of(rows[USER_ID].to_numpy())
     pairs = _pairs(rows, users, matrix.Ids(book_ids))
     profiles = confidence.profiles(pairs, rows[RATING].to_numpy(), settings)

@@ -14,10 +14,10 @@ from jobs.quality import judging, result, tables
 from jobs.quality.bounds import Bounds
 from jobs.quality.result import Result, Status, Table
 from jobs.quality.tables import Task
-from jobs.release import inputs
+from jobs.release import inputs, references
 from jobs.release.folder import ReleaseFolder
 from jobs.runtime.errors import BrokenInput, CheckCrashed, GateRefused, NightshelfError, WrongUsage
-from jobs.runtime.record import read_record, recorded
+from jobs.runtime.record import finished, recorded
 from schemas.manifest import partition_of
 
 
@@ -52,6 +52,8 @@ def run(
     """
     task = Task(folder, table, reference, bounds, max_reject_share)
     _require_earlier(task)
+    if reference is not None:
+        references.require(reference, result.judged_files(reference, table)[:1])
     inputs.require_own(folder, finished_ok=True)
     standing = _standing(task)
     if standing is not None:
@@ -90,10 +92,8 @@ def _require_earlier(task: Task) -> None:
 
 def _standing(task: Task) -> Outcome | None:
     """Return the outcome of an earlier run that judged the same files in the same way and passed."""
-    counts = read_record(task.folder.records, f"validate_{task.table}")
-    if counts is None:
-        return None
     try:
+        kept = finished(task.folder.records, f"validate_{task.table}", Outcome)
         found = result.read(task.folder, task.table)
     except BrokenInput:
         return None  # judged anew
@@ -104,7 +104,7 @@ def _standing(task: Task) -> Outcome | None:
         and found.bounds == _bounds(task)
         and result.is_current(task.folder, found)
     )
-    return Outcome(**counts, reused=True) if same else None
+    return kept if same else None
 
 
 def _judged(task: Task) -> Result:

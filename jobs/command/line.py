@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 import click
 
-from jobs.runtime import attempt, spans
+from jobs.runtime import attempt, spans, system
 from jobs.runtime.errors import NightshelfError, WrongUsage
 
 #: Where each command stands. Great Expectations alone takes 3 s to import, so none is loaded unasked.
@@ -95,9 +95,15 @@ def _carry_out(arguments: list[str]) -> NoReturn:
         error.show()
         _fail(WrongUsage(error.format_message(), "command line", "see `nightshelf --help`"))
     except NightshelfError as error:
-        print(f"error: {error}", file=sys.stderr)
-        _fail(error)
+        _tell(error)
+    except OSError as error:
+        _tell(system.told(error))
     sys.exit(0)
+
+
+def _tell(error: NightshelfError) -> NoReturn:
+    print(f"error: {error}", file=sys.stderr)
+    _fail(error)
 
 
 def _fail(error: NightshelfError) -> NoReturn:

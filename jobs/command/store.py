@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from jobs.command.line import emit
+from jobs.release import references
 from jobs.release.folder import Artifacts
 from jobs.runtime import settings as runtime_settings
 from jobs.runtime.errors import GateRefused, TryLater, WrongUsage
@@ -164,8 +165,8 @@ def releases(reference_for: datetime | None, *, history: bool) -> None:
             print(step.in_words(entry), file=sys.stderr)
         emit({"journal": entries})
     elif reference_for is not None:
-        reference = step.reference_for(artifacts, str(reference_for.date()))
-        emit({"reference": reference or "none"})
+        chosen = references.choose(artifacts, str(reference_for.date()))
+        emit({"reference": chosen.release or "none", "missing": list(chosen.missing)})
     else:
         found = step.run(artifacts, settings)
         for name, lost in found.missing.items():

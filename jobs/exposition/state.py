@@ -151,7 +151,9 @@ def _read_release(folder: ReleaseFolder) -> Release:
     return Release(
         release=folder.release,
         # What has no times was not written by a step.
-        records={step: one for step, one in records.items() if "started_at" in one},
+        records={
+            step: one for step, one in records.items() if "started_at" in one and ended_at(one)
+        },
         decision=read_json(folder.decision),
         checks={
             path.stem: {name: found[name] for name in ("status", "facts")}

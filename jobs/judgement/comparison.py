@@ -9,14 +9,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from jobs.judgement import bootstrap, churn, measured, metrics, ranked, slices
 from jobs.judgement.bootstrap import Difference, Resampling
 from jobs.judgement.ranked import Ids, Ranked
 from jobs.model import ranking
 from jobs.model.settings import ModelSettings
-from jobs.release.folder import ReleaseFolder, require
+from jobs.release.folder import ReleaseFolder
+from jobs.runtime.documents import broken, read_arrow
 from jobs.runtime.errors import BrokenInput
 from jobs.runtime.record import read_record
 from schemas import tables
@@ -54,8 +54,8 @@ def compare(
     Raises BrokenInput when the reference has no lists or no record of its extract step.
     """
     theirs = ranked.from_tables(
-        pq.read_table(require(folder.lists, "recommend")),
-        pq.read_table(require(folder.popularity, "recommend")),
+        read_arrow(folder.lists, "recommend"),
+        read_arrow(folder.popularity, "recommend"),
         measured.DEPTH,
     )
     before = int(np.count_nonzero(_arrived(interactions) <= _data_as_of(folder)))
@@ -107,4 +107,9 @@ def _data_as_of(folder: ReleaseFolder) -> np.datetime64:
             str(folder.records),
             "name another reference, or none",
         )
-    return np.datetime64(str(record["data_as_of"]).removesuffix("+00:00"), "us")
+    moment = str(record.get("data_as_of")).removesuffix("+00:00")
+    try:
+        return np.datetime64(moment, "us")
+    except ValueError as error:
+        why = f"its data_as_of is {moment}"
+        raise broken(folder.records / "extract.json", "extract", why) from error

@@ -4,13 +4,15 @@ In: `evaluation.json` of a release and of those before it. Out: a plot a metric.
 with its interval, and that every number in a plot is in its table too.
 """
 
-import json
+import sys
 from typing import Any
 
 from jobs.judgement.page import METRICS, NAMES, engine_of, told
 from jobs.page import figure
 from jobs.page.figure import Plot
+from jobs.release import decision
 from jobs.release.folder import ReleaseFolder, release_folders
+from jobs.runtime.errors import NightshelfError
 from schemas.manifest import partition_of
 
 _RECENT = "recent_popularity"
@@ -30,7 +32,12 @@ def plots(folder: ReleaseFolder) -> tuple[Plot, ...]:
     ]
     points = []
     for one in evaluated[-_RELEASES:]:
-        metrics = json.loads(one.evaluation.read_text(encoding="utf-8"))["metrics"]
+        try:
+            metrics = decision.metrics(one)
+        except NightshelfError as error:
+            # The page is about this release: another one's damage does not stop it.
+            print(f"note: a release is left out of the plots: {error}", file=sys.stderr)
+            continue
         if _RECENT in metrics:
             points.append((one.release, metrics))
     return tuple(_plot(key, points) for key in METRICS) if len(points) > 1 else ()

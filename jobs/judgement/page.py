@@ -4,13 +4,14 @@ In: `evaluation.json` and `decision.json` of a release. Out: rows of text. Guara
 interval.
 """
 
-import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from jobs.judgement.measured import HISTORY_BANDS, NEW_BOOKS, POPULARITY_BANDS
 from jobs.model.settings import SHIPPED as ENGINES
+from jobs.release import decision
+from jobs.release.folder import ReleaseFolder
+from jobs.runtime.documents import broken, read_document
 
 #: Kind of mark and word of each verdict, for `mark` in parts.html.
 MARKS = {
@@ -64,10 +65,18 @@ class Judged:
     meanings: list[tuple[str, str]]
 
 
-def judged(evaluation: Path, decision: Path) -> Judged:
-    """Return what two files of a release say."""
-    measured = json.loads(evaluation.read_text(encoding="utf-8"))
-    decided = json.loads(decision.read_text(encoding="utf-8"))
+def judged(folder: ReleaseFolder) -> Judged:
+    """Return what two files of a release say. Raises BrokenInput when one is missing or damaged."""
+    decided = decision.read(folder)
+    measured = read_document(folder.evaluation, "evaluate", metrics=dict, slices=list)
+    try:
+        return _judged(measured, decided)
+    except (KeyError, TypeError, ValueError, AttributeError, StopIteration) as error:
+        why = f"it or {folder.decision.name} lacks what the page shows: {error!r}"
+        raise broken(folder.evaluation, "evaluate", why) from error
+
+
+def _judged(measured: dict[str, Any], decided: dict[str, Any]) -> Judged:
     metrics = {name: measured["metrics"][name] for name in NAMES if name in measured["metrics"]}
     slices = measured["slices"]
     return Judged(

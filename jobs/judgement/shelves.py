@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from jobs.release.folder import ReleaseFolder, require
+from jobs.release.folder import ReleaseFolder
+from jobs.runtime.documents import read_table
 from schemas.tables import AUTHORS, BOOK_ID, BOOK_IDS, RATING, SOURCE, TITLE, USER_ID
 
 _READERS = 20
@@ -62,13 +63,11 @@ def of(folder: ReleaseFolder, reference: ReleaseFolder | None) -> Shown:
     """Return what the page shows of the lists. Raises BrokenInput when recommend has not finished."""
     lists = _top(folder)
     before = _top(reference) if reference else None
-    rows = pl.read_parquet(
-        require(folder.interactions, "extract"), columns=[USER_ID, BOOK_ID, RATING]
-    )
+    rows = read_table(folder.interactions, "extract", [USER_ID, BOOK_ID, RATING])
     cards = {
         book: Book(title, authors[0] if authors else "")
-        for book, title, authors in pl.read_parquet(
-            folder.books, columns=[BOOK_ID, TITLE, AUTHORS]
+        for book, title, authors in read_table(
+            folder.books, "extract", [BOOK_ID, TITLE, AUTHORS]
         ).rows()
     }
     return Shown(
@@ -79,7 +78,7 @@ def of(folder: ReleaseFolder, reference: ReleaseFolder | None) -> Shown:
 
 
 def _top(folder: ReleaseFolder) -> pl.DataFrame:
-    lists = pl.read_parquet(require(folder.lists, "recommend"), columns=[USER_ID, SOURCE, BOOK_IDS])
+    lists = read_table(folder.lists, "recommend", [USER_ID, SOURCE, BOOK_IDS])
     return lists.with_columns(pl.col(BOOK_IDS).list.head(_TOP))
 
 

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from jobs.model import confidence, engines, matrix, popularity
 from jobs.model.settings import ModelSettings
 from jobs.release import inputs
-from jobs.release.folder import ReleaseFolder, require
+from jobs.release.folder import ReleaseFolder
+from jobs.runtime.documents import read_table
 from jobs.runtime.errors import WrongUsage
 from jobs.train import read_factors
 from schemas.tables import BOOK_ID, RATING, USER_ID
@@ -37,9 +38,7 @@ def because(folder: ReleaseFolder, user_id: int, book_id: int, limit: int = 3) -
     the book, or when the user has rated the book; BrokenInput when the release is not trained.
     """
     settings = inputs.settings(folder)
-    rows = pl.read_parquet(
-        require(folder.interactions, "extract"), columns=[USER_ID, BOOK_ID, RATING]
-    )
+    rows = read_table(folder.interactions, "extract", [USER_ID, BOOK_ID, RATING])
     stored = read_factors(folder)
     ids = matrix.Ids(stored.book_ids)
     mine = rows.filter(pl.col(USER_ID) == user_id)

@@ -9,11 +9,9 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from jobs.quality.check import NONE_AT_ALL, Check, Suite, values_in
-from jobs.release.folder import require
-from jobs.runtime.errors import BrokenInput
+from jobs.runtime.documents import read_arrow
 
 _COLUMN = "column"
 _TYPE = "type"
@@ -27,16 +25,7 @@ def load(path: Path, step: str, names: tuple[str, ...] | None = None) -> pa.Tabl
 
     Raises BrokenInput when the file is not there or no parquet file.
     """
-    try:
-        return pq.read_table(require(path, step), columns=names and list(names))
-    except (pa.ArrowException, OSError) as error:
-        raise BrokenInput(
-            f"{path.name} cannot be read: {str(error).splitlines()[0]}",
-            str(path),
-            f"remove the release folder and run again from `nightshelf {step}`"
-            if step == "extract"
-            else f"remove the file and run `nightshelf {step}` again",
-        ) from error
+    return read_arrow(path, step, names)
 
 
 def suite(name: str, table: pa.Table, schema: pa.Schema) -> Suite:

@@ -5,7 +5,6 @@ Guarantees that the page says what the results say: a table that was not judged,
 shown as such and never as good.
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,9 @@ from jobs.quality.facts import from_json
 from jobs.quality.plots import change
 from jobs.quality.result import Result, Table
 from jobs.quality.words import number, shortened
+from jobs.release import decision
 from jobs.release.folder import ReleaseFolder
+from jobs.runtime.documents import read_table
 from jobs.source import rejects
 from schemas.manifest import partition_of
 from schemas.tables import FILE, RAW, REASON, ROW
@@ -90,10 +91,9 @@ def overall(parts: tuple[Section, ...]) -> str:
 
 def verdict(folder: ReleaseFolder) -> str | None:
     """Return the verdict of the evaluation (go, hold, stop), or None while there is none."""
-    if not folder.decision.is_file():
+    if not folder.decision.exists():
         return None
-    content = json.loads(folder.decision.read_text(encoding="utf-8"))
-    return str(content["verdict"])
+    return str(decision.read(folder)["verdict"])
 
 
 def numbers(
@@ -126,7 +126,7 @@ def rejected(path: Path, files: tuple[str, ...] | None = None) -> list[dict[str,
     """
     if not path.is_file():
         return []
-    rows = pl.read_parquet(path)
+    rows = read_table(path, "extract")
     if files is not None:
         rows = rows.filter(pl.col(FILE).cast(pl.String).is_in(files))
     found = []

@@ -213,6 +213,10 @@ def _named_by_day(parent: Path) -> list[Path]:
 
 def require(path: Path, step: str) -> Path:
     """Return `path` if the file exists. Raises BrokenInput that names the step which writes it."""
-    if not path.is_file():
-        raise BrokenInput(f"{path.name} is missing", str(path), f"run `nightshelf {step}` first")
-    return path
+    if path.is_file():
+        return path
+    if path.exists():
+        raise BrokenInput(
+            f"{path.name} is no file", str(path), f"move it away and run `nightshelf {step}` again"
+        )
+    raise BrokenInput(f"{path.name} is missing", str(path), f"run `nightshelf {step}` first")

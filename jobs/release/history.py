@@ -78,15 +78,16 @@ def fold(entries: list[dict[str, Any]]) -> History:
     )
 
 
-def reference_for(history: History, partition: str) -> str | None:
-    """Return the newest activated release of a partition strictly before `partition`, or None.
+def references_for(history: History, partition: str) -> list[str]:
+    """Return the activated releases of partitions strictly before `partition`, the newest first.
 
-    Of several of one partition it is the one activated last. Releases whose lists were barred do not count.
+    Of several of one partition the one activated last comes first. Releases whose lists were barred do not count.
     """
     fit = [
         release
         for release, digest in history.activations.items()
         if partition_of(release) < partition and digest not in history.quarantine
     ]
-    # max keeps the first of equals, so the order is turned.
-    return max(reversed(fit), key=partition_of, default=None)
+    # Sorting keeps the order of equals: the last activated has to come first before it.
+    fit.reverse()
+    return sorted(fit, key=partition_of, reverse=True)

@@ -4,20 +4,28 @@ In: a release folder. Out: its settings and whether its rows tell time. Guarante
 works with the settings that are in the release's id, and that one release is computed by one computation.
 """
 
-import json
 from typing import Any
 
 from jobs.model.settings import ModelSettings, from_mapping
-from jobs.release.folder import ReleaseFolder, require
+from jobs.release.folder import ReleaseFolder
 from jobs.release.identity import LISTS_VERSION, libraries
+from jobs.runtime.documents import read_document
 from jobs.runtime.errors import BrokenInput
 from schemas.manifest import partition_of
 
 
 def read(folder: ReleaseFolder) -> dict[str, Any]:
-    """Return the content of inputs.json. Raises BrokenInput when extract has not finished."""
-    content: dict[str, Any] = json.loads(require(folder.inputs, "extract").read_text("utf-8"))
-    return content
+    """Return the content of inputs.json. Raises BrokenInput when extract has not finished, or when it is damaged."""
+    return read_document(
+        folder.inputs,
+        "extract",
+        release=str,
+        partition=str,
+        inputs=list,
+        settings=dict,
+        software=dict,
+        time_ordered=bool,
+    )
 
 
 def settings(folder: ReleaseFolder) -> ModelSettings:

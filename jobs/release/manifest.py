@@ -10,6 +10,7 @@ from typing import Any
 
 from jobs.release import inputs, seal
 from jobs.release.folder import ReleaseFolder, require
+from jobs.runtime.documents import broken, read_document
 from jobs.runtime.errors import BrokenInput
 from jobs.runtime.files import sha256, write_json
 from jobs.runtime.record import read_record
@@ -45,10 +46,10 @@ def write(folder: ReleaseFolder, run_by: str) -> dict[str, Any]:
     begun = inputs.read(folder)
     content = {
         **{name: begun[name] for name in _OF_INPUTS},
-        "data_as_of": records["extract"]["data_as_of"],
-        "trained_at": records["train"]["trained_at"],
+        "data_as_of": _moment(folder, records, "extract", "data_as_of"),
+        "trained_at": _moment(folder, records, "train", "trained_at"),
         "counts": records,
-        "metrics": json.loads(require(folder.evaluation, "evaluate").read_text("utf-8")),
+        "metrics": read_document(folder.evaluation, "evaluate", metrics=dict),
         "files": by_file,
         "digest": digest(by_file),
         "run_by": run_by,
@@ -87,6 +88,13 @@ def changed(folder: ReleaseFolder, names: list[str]) -> BrokenInput:
         str(folder.root),
         "bring the file back from a backup, or remove the folder and run the day again",
     )
+
+
+def _moment(folder: ReleaseFolder, records: dict[str, Any], step: str, name: str) -> str:
+    found = records[step].get(name)
+    if not isinstance(found, str):
+        raise broken(folder.records / f"{step}.json", step, f"it has no {name}")
+    return found
 
 
 def _record(folder: ReleaseFolder, step: str) -> dict[str, Any]:

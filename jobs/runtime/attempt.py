@@ -77,7 +77,12 @@ def _path(arguments: Sequence[str]) -> Path | None:
     except NightshelfError:
         # The command itself tells which variable cannot be used.
         return None
-    if not settings.artifacts.is_dir():
+    try:
+        there = settings.artifacts.is_dir()
+    except OSError:
+        # The command itself tells why the folder cannot be used.
+        return None
+    if not there:
         return None
     dag = dag_of(settings.run_by)
     name = f"{command}@{dag}.json" if dag else f"{command}.json"
@@ -99,7 +104,13 @@ def _written(path: Path, news: dict[str, Any]) -> None:
             before: dict[str, Any] = {}
             with suppress(ValueError):
                 before = read_json(path)
-            ended = dict(before.get("ended", {}))
+            kept = before.get("ended")
+            # Whatever stands there: a count that cannot be used begins anew.
+            ended = (
+                {c: n for c, n in kept.items() if isinstance(n, int)}
+                if isinstance(kept, dict)
+                else {}
+            )
             if "exit_code" in news:
                 code = str(news["exit_code"])
                 ended[code] = ended.get(code, 0) + 1

@@ -18,6 +18,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from jobs.runtime import system
 from jobs.runtime.errors import TryLater
 
 _CHUNK_BYTES = 1 << 20
@@ -29,19 +30,13 @@ def disk_full_told(target: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if not _is_full(error):
+        if system.number_of(error) not in {errno.ENOSPC, errno.EDQUOT}:
             raise
         raise TryLater(
             "the disk is full",
             str(target),
             "free space on this file system and run the step again; nothing was replaced",
         ) from error
-
-
-def _is_full(error: OSError) -> bool:
-    full = (errno.ENOSPC, errno.EDQUOT)
-    # polars tells the number in the text alone.
-    return error.errno in full or any(f"(os error {number})" in str(error) for number in full)
 
 
 @contextmanager
@@ -92,11 +87,13 @@ def write_json(target: Path, content: Any) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Return the JSON object in a file, {} where there is no file. Raises ValueError when it is not JSON."""
+    """Return the JSON object in a file, {} where there is no file. Raises ValueError when it holds no JSON object."""
     try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_bytes())
     except FileNotFoundError:
         return {}
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} holds no JSON object")  # noqa: TRY004  # as for any other text
     return content
 
 

@@ -4,18 +4,24 @@ In: a step's name and the folder of its release. Out: `records/<step>.json`. Gua
 written when the step ended well and only then, so a record's presence means that its outputs are whole.
 """
 
-import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from jobs.runtime import spans
+from jobs.runtime.documents import broken, read_document
 from jobs.runtime.files import write_json
 
+T = TypeVar("T")
+
 _BYTES_PER_KIB = 1024
+#: The commands of steps that are not named like them.
+_COMMANDS = {
+    f"validate_{table}": f"validate --table {table}" for table in ("interactions", "books", "lists")
+}
 
 
 @contextmanager
@@ -52,9 +58,31 @@ def peak_memory_bytes() -> int:
 
 
 def read_record(records: Path, step: str) -> dict[str, Any] | None:
-    """Return the counts of a finished step, or None when it has not finished."""
+    """Return the counts of a finished step, or None when it has not finished. Raises BrokenInput."""
     path = records / f"{step}.json"
-    if not path.is_file():
+    if not path.exists():
         return None
-    counts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["counts"]
+    counts: dict[str, Any] = read_document(path, _COMMANDS.get(step, step), counts=dict)["counts"]
     return counts
+
+
+def finished(records: Path, step: str, outcome: type[T]) -> T | None:
+    """Return the outcome of a step that has finished before, None when it has not; it says `reused`.
+
+    Raises BrokenInput when the record is none of this step.
+    """
+    counts = read_record(records, step)
+    return (
+        outcome_of(records, step, outcome, {**counts, "reused": True})
+        if counts is not None
+        else None
+    )
+
+
+def outcome_of(records: Path, step: str, outcome: type[T], counts: dict[str, Any]) -> T:
+    """Return the outcome with these counts of a record. Raises BrokenInput when they are none of this step."""
+    try:
+        return outcome(**counts)
+    except TypeError as error:
+        why = f"its counts are not those of {step}: {error}"
+        raise broken(records / f"{step}.json", _COMMANDS.get(step, step), why) from error

@@ -8,7 +8,6 @@ arrived_at (a timestamp, UTC where it has no zone; else the day's midnight) and 
 the day's drop, file by file, so that it does not depend on how rows were cut into files).
 """
 
-import json
 from collections.abc import Iterator
 
 import polars as pl
@@ -17,6 +16,7 @@ import pyarrow.parquet as pq
 from pyarrow import types
 
 from jobs.release.folder import DropsFolder
+from jobs.runtime.documents import read_document
 from jobs.runtime.errors import BrokenInput
 from jobs.source.days import REQUIRED, Drop, damaged
 from schemas.tables import ARRIVED_AT, FILE, ROW, SOURCE_ROW
@@ -50,7 +50,7 @@ def time_ordered(drops: DropsFolder) -> bool:
     """Say whether arrival tells time: false for a replay of rows that were in no order of time."""
     if not drops.source.is_file():
         return True
-    return bool(json.loads(drops.source.read_text(encoding="utf-8")).get("time_ordered", True))
+    return bool(read_document(drops.source, "replay --replace").get("time_ordered", True))
 
 
 def _dated(frame: pl.DataFrame, drop: Drop, files: pl.Enum, first: int) -> pl.DataFrame:

@@ -107,7 +107,7 @@ def test_the_same_release_gives_the_same_page(
 def test_a_release_that_was_not_judged_has_no_page(tmp_path: Path) -> None:
     """The message names the step that is missing."""
     folder = groups.write_day(tmp_path, "2026-02-01")
-    with pytest.raises(BrokenInput, match=r"evaluation\.json is missing"):
+    with pytest.raises(BrokenInput, match=r"decision\.json is missing"):
         report_model.run(folder)
 
 

@@ -114,14 +114,14 @@ def test_the_reference_is_the_newest_activated_release_of_an_earlier_day() -> No
     """Strictly earlier; of one day the last activated; none where there is none."""
     again = "2026-01-01-000000aa"
     found = fold(Diary().activated(B).activated(A).activated(again))
-    assert history.reference_for(found, "2026-01-01") is None
-    assert history.reference_for(found, "2026-01-02") == again
-    assert history.reference_for(found, "2026-01-03") == B
+    assert history.references_for(found, "2026-01-01") == []
+    assert history.references_for(found, "2026-01-02")[0] == again
+    assert history.references_for(found, "2026-01-03")[0] == B
 
 
 def test_a_barred_release_is_no_reference() -> None:
     """After a rollback the day before is compared with; neither do open activations count."""
     diary = Diary().activated(A).activated(B).rolled_back(B, A).ended()
-    assert history.reference_for(fold(diary), C) == A
+    assert history.references_for(fold(diary), C)[0] == A
     diary.intent("activate", to=C, digest=C)
-    assert history.reference_for(fold(diary), "2026-02-01") == A
+    assert history.references_for(fold(diary), "2026-02-01")[0] == A
