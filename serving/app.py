@@ -87,8 +87,9 @@ class _Paths:
             source = response.headers.get("x-source", "")
             release = response.headers.get("x-release", "")
             arm = "live" if release else ""
+            reason = getattr(request.state, "reason", "")
             series = self._edge.metrics.series(
-                route, response.status_code, source, "", arm, release
+                route, response.status_code, source, reason, arm, release
             )
             series.answered(time.perf_counter() - started)
             return response
@@ -115,6 +116,7 @@ class _Paths:
             for user, (source, reason, inside) in zip(users, lists, strict=True)
         ]
         body = f'{{"release":"{shelf.release}","results":[{",".join(bodies)}]}}'
+        self._edge.metrics.batch(shelf.release, ((source, why or "") for source, why, _ in lists))
         degraded = any(reason in answers.DEGRADED for _, reason, _ in lists)
         what = "b" + "-".join(map(str, users))
         kinds = "-".join(sorted({reason or source for source, reason, _ in lists}))
@@ -135,6 +137,7 @@ class _Paths:
                 "tag",
             )
         reason = self._edge.degradation()
+        request.state.reason = reason or ""
         why = f'"{reason}"' if reason else "null"
         named = f'"{tag}"' if tag else "null"
         tags = ",".join(f'"{name}"' for name in shelf.meta.tags)

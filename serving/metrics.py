@@ -79,6 +79,7 @@ class Metrics:
         PlatformCollector(registry=registry)
         tally = Tally(_PREFIX, self._served)
         self.series = tally.series
+        self.batch = tally.batch
         self.observe_lookup = tally.lookups.observe
         registry.register(tally)
         self._release = Gauge(

@@ -1,11 +1,12 @@
 """Answers counted and timed by what they were.
 
-In: the labels and the seconds of each answer. Out: families of prometheus_client at a scrape. Guarantees bounded
-labels, and that an answer costs three additions: prometheus_client's own metrics take a lock for each, 6 % of a request
-(py-spy). For the one thread of an event loop only.
+In: the labels and the seconds of each answer, and the lists of each batch. Out: families of prometheus_client at a
+scrape. Guarantees bounded labels, and that an answer costs three additions: prometheus_client's own metrics take a lock
+for each, 6 % of a request (py-spy). For the one thread of an event loop only.
 """
 
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Callable, Iterable
 from functools import cache
 from itertools import accumulate
@@ -87,6 +88,8 @@ class Tally(Collector):
         self._served = served
         self._series: dict[tuple[str, ...], Series] = {}
         self._durations: dict[tuple[str, str], Durations] = {}
+        #: Lists in batches by source, reason and release; the batch itself is one answer of `_series`.
+        self._lists: Counter[tuple[str, str, str]] = Counter()
         #: Releases that have series, the oldest first.
         self._releases: list[str] = []
         self.lookups = Durations()
@@ -102,6 +105,10 @@ class Tally(Collector):
         labels = (route, str(status), source, reason, arm, release)
         return self._series.setdefault(labels, Series(durations))
 
+    def batch(self, release: str, lists: Iterable[tuple[str, str]]) -> None:
+        """Count each list of a batch by its source and reason."""
+        self._lists.update((source, reason, release) for source, reason in lists)
+
     def _forget_oldest(self) -> None:
         """Drop the series of releases that nobody is served any more, so that they do not grow for ever."""
         served = self._served()
@@ -110,10 +117,11 @@ class Tally(Collector):
             self._releases.remove(release)
             self._series = {k: one for k, one in self._series.items() if k[-1] != release}
             self._durations = {k: one for k, one in self._durations.items() if k[-1] != release}
+            self._lists = Counter({k: n for k, n in self._lists.items() if k[-1] != release})
             self.series.cache_clear()
 
     def collect(self) -> Iterable[Metric]:
-        """Yield the counter of answers and the histograms of their durations and of those of pipelines."""
+        """Yield the counters of answers and of lists, the histograms of the durations of answers and pipelines."""
         requests = CounterMetricFamily(
             f"{self._prefix}requests",
             "Answers by route, status, source, reason, arm (live, canary, named by the client) and release.",
@@ -122,6 +130,14 @@ class Tally(Collector):
         for labels, series in self._series.items():
             requests.add_metric(labels, series.total)
         yield requests
+        lists = CounterMetricFamily(
+            f"{self._prefix}batch_lists",
+            "Lists in answers of the batch route by source, reason and release: one for each user of a batch.",
+            labels=["route", "source", "reason", "release"],
+        )
+        for (source, reason, release), total in self._lists.items():
+            lists.add_metric(["batch", source, reason, release], total)
+        yield lists
         durations = HistogramMetricFamily(
             f"{self._prefix}request_duration_seconds",
             "Time from request to answer.",

@@ -110,13 +110,14 @@ def targets(
     """Return what Prometheus asks, by the name of the file below targets/."""
     at = settings.address
     redis = [f"{node.host}:{node.port}" for node in stack.redis]
+    nginx = f"{HOST}:{stack.local_nginx_metrics_port}"
     health = f"{airflow_url}/api/v2/monitor/health"
     return {
         "prometheus": [{"targets": [at("prometheus")]}],
         "alertmanager": [{"targets": [at("alertmanager")]}],
         "edge": [{"targets": [f"{HOST}:{port}" for port in stack.edge_ports]}],
         "batch": [{"targets": [f"{HOST}:{stack.local_batch_port}"]}],
-        "nginx": [{"targets": [at("nginx_exporter")]}] if stack.has_nginx else [],
+        "nginx": [{"targets": [at("nginx_exporter"), nginx]}] if stack.has_nginx else [],
         "node": [{"targets": [at("node_exporter")]}],
         "processes": [{"targets": [at("process_exporter")]}],
         "statsd": [{"targets": [at("statsd_exporter")]}],

@@ -29,6 +29,7 @@ class LocalSettings:
     local_redis_primaries: int = 3
     local_redis_replicas: int = 0
     local_batch_port: int = 9108
+    local_nginx_metrics_port: int = 9109
     local_folder: Path = ROOT / ".run"
     local_nginx: bool = True
 

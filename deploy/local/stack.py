@@ -73,7 +73,19 @@ def programs(settings: LocalSettings) -> list[Program]:
     if settings.has_nginx:
         command = nginx.command(settings.local_folder / "nginx")
         found.append(Program("nginx", command, priority=30))
+        found.append(
+            Program(
+                "nginx-metrics",
+                [sys.executable, "-m", "deploy.nginx.exporter"],
+                {"NIGHTSHELF_NGINX_METRICS_LISTEN": _nginx_metrics(settings)},
+                priority=20,
+            )
+        )
     return found
+
+
+def _nginx_metrics(settings: LocalSettings) -> str:
+    return f"{HOST}:{settings.local_nginx_metrics_port}"
 
 
 def _redis(port: int, folder: Path) -> Program:
@@ -145,6 +157,7 @@ def _configure_nginx(settings: LocalSettings) -> None:
         nginx_settings.from_environment(),
         nginx_listen=f"{HOST}:{settings.local_port}",
         nginx_replicas=",".join(f"{HOST}:{port}" for port in settings.edge_ports),
+        nginx_metrics_listen=_nginx_metrics(settings),
     )
     nginx.write(settings.local_folder / "nginx", chosen)
 
@@ -158,7 +171,9 @@ def _ready(url: str) -> bool:
 
 
 def _ports(settings: LocalSettings) -> dict[str, list[int]]:
+    nginx = [settings.local_nginx_metrics_port] if settings.has_nginx else []
     return {
+        "NIGHTSHELF_LOCAL_NGINX_METRICS_PORT": nginx,
         "NIGHTSHELF_LOCAL_PORT": [settings.local_port],
         "NIGHTSHELF_LOCAL_EDGE_PORT": [p for p in settings.edge_ports if p != settings.local_port],
         "NIGHTSHELF_LOCAL_REDIS_PORT": [

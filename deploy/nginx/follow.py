@@ -22,7 +22,7 @@ from dataclasses import replace
 from http import HTTPStatus
 from pathlib import Path
 
-from deploy.nginx import configuration
+from deploy.nginx import configuration, exporter
 from deploy.nginx.settings import NginxSettings, from_environment, listed
 from schemas.environment import EnvironmentProblem
 
@@ -67,7 +67,9 @@ def state(settings: NginxSettings) -> str:
 
 
 def run(folder: Path, settings: NginxSettings) -> int:
-    """Run NGINX until SIGTERM; return its exit code."""
+    """Run NGINX until SIGTERM; return its exit code. Raises EnvironmentProblem where its metrics cannot be served."""
+    if settings.nginx_metrics_listen:
+        exporter.start(settings.nginx_metrics_listen)
     asked: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, _frame: asked.append(number))

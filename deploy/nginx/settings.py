@@ -65,6 +65,8 @@ class NginxSettings:
     nginx_access_log: str = ""
     #: Where `/nginx-status` is answered to private addresses, for an exporter in a closed network; empty is nowhere.
     nginx_status_listen: str = ""
+    #: Where `exporter.py` answers scrapes; NGINX sends it a line for each answer of its own. Empty is nowhere.
+    nginx_metrics_listen: str = ""
     #: A folder with the OWASP core rule set (`rules/*.conf`); empty is no ModSecurity.
     nginx_waf_rules: str = ""
 
@@ -83,6 +85,7 @@ class NginxSettings:
             "nginx_listen": (_LISTEN, "host:port"),
             "nginx_tls_listen": (_LISTEN, "host:port"),
             "nginx_status_listen": (_LISTEN, "host:port"),
+            "nginx_metrics_listen": (_LISTEN, "host:port"),
             "nginx_workers": (_WORKERS, "a number or auto"),
             "nginx_user": (_NAME, "a user's name"),
             "nginx_public_url": (_ORIGIN, "https://name[:port]"),

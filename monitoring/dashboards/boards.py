@@ -95,8 +95,11 @@ SERVICE = Board(
             Panel("Requests by status", {"sum by (status) (rate(nightshelf_edge_requests_total[5m]))": "{{status}}"}, "reqps"),
             Panel(
                 "Sources of lists",
-                {'sum by (source, reason) (rate(nightshelf_edge_requests_total{route="recommendations"}[5m]))': "{{source}} {{reason}}"},
-                "reqps",
+                {
+                    'sum by (source, reason) (rate(nightshelf_edge_requests_total{route="recommendations"}[5m])'
+                    " or rate(nightshelf_edge_batch_lists_total[5m]))": "{{source}} {{reason}}"
+                },
+                "ops", text="Each list of a batch counts as one.",
             ),
             Panel("Server errors", {"nightshelf:availability_errors:ratio_rate5m": "errors"}, "percentunit"),
         ),
@@ -262,6 +265,10 @@ INFRASTRUCTURE = Board(
         ),
         "NGINX": (
             Panel("Requests", {"rate(nginx_http_requests_total[5m])": "{{instance}}"}, "reqps"),
+            Panel(
+                "Answers of its own", {"sum by (status, upstream) (rate(nightshelf_nginx_answers_total[5m]))": "{{status}} {{upstream}}"},
+                "reqps", text="No replica counts these. 502, 504: how the last replica that was asked failed.",
+            ),
             Panel("Connections", {"nginx_connections_active": "active", "nginx_connections_waiting": "waiting"}),
         ),
         "Outside and targets": (

@@ -38,9 +38,9 @@ def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
     packed = gzip.compress((goodbooks / "ratings.csv").read_bytes())
     (goodbooks / "ratings.csv.gz").write_bytes(packed)
     (goodbooks / "ratings.csv").unlink()
-    ports = free_ports(7)
-    while ports[6] - ports[0] != 6:  # the stack takes ports in a row
-        ports = free_ports(len(ports) + 7)[-7:]
+    ports = free_ports(8)
+    while ports[7] - ports[0] != 7:  # the stack takes ports in a row
+        ports = free_ports(len(ports) + 8)[-8:]
     others = [port for port in free_ports(len(ports) + 40) if port not in ports]
     found = {
         **os.environ,
@@ -52,6 +52,7 @@ def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
         "NIGHTSHELF_LOCAL_REDIS_PORT": str(ports[3]),
         "NIGHTSHELF_LOCAL_REDIS_PRIMARIES": "3",
         "NIGHTSHELF_LOCAL_BATCH_PORT": str(ports[6]),
+        "NIGHTSHELF_LOCAL_NGINX_METRICS_PORT": str(ports[7]),
         # A busy machine must not make a replica look as if it hung, and nobody here is kept waiting.
         "NIGHTSHELF_NGINX_READ_TIMEOUT_MS": "20000",
         "NIGHTSHELF_NGINX_RATE_PER_S": "100000",

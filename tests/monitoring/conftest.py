@@ -14,7 +14,7 @@ from tests.monitoring.house import House
 from tests.monitoring.receiver import HOST
 
 _PARTS = (
-    *("edge-a", "edge-b", "nginx", "tls", "batch", "postgres", "statsd"),
+    *("edge-a", "edge-b", "nginx", "nginx-metrics", "tls", "batch", "postgres", "statsd"),
     *(f"{part}-exporter" for part in exporters.PARTS),
     *("receiver", "prometheus", "alertmanager"),
 )

@@ -2,6 +2,7 @@
 
 import ssl
 import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 from deploy.nginx import configuration
@@ -14,13 +15,19 @@ if TYPE_CHECKING:
 
 
 def start_nginx(house: "House") -> None:
-    """Start NGINX before both replicas and wait until it answers."""
+    """Start NGINX before both replicas, with the exporter of its own answers, and wait until NGINX answers."""
     chosen = NginxSettings(
         nginx_listen=house.at["nginx"],
         nginx_replicas=f"{house.at['edge-a']},{house.at['edge-b']}",
+        nginx_metrics_listen=house.at["nginx-metrics"],
     )
     configuration.write(house.folder / "nginx", chosen)
     house.start("nginx", configuration.command(house.folder / "nginx"))
+    house.start(
+        "nginx-metrics",
+        [sys.executable, "-m", "deploy.nginx.exporter"],
+        NIGHTSHELF_NGINX_METRICS_LISTEN=house.at["nginx-metrics"],
+    )
     until(lambda: answers(house.url("nginx", "/healthz")), "NGINX answers")
 
 

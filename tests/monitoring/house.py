@@ -221,7 +221,7 @@ class House:
             "alertmanager": {"targets": [at["alertmanager"]]},
             "edge": {"targets": [at["edge-a"], at["edge-b"]]},
             "batch": {"targets": [at["batch"]]},
-            "nginx": {"targets": [at["nginx-exporter"]]},
+            "nginx": {"targets": [at["nginx-exporter"], at["nginx-metrics"]]},
             "node": {"targets": [at["node-exporter"]]},
             "processes": {"targets": [at["process-exporter"]]},
             "statsd": {"targets": [at["statsd-exporter"]]},

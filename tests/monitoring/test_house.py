@@ -36,6 +36,7 @@ def visited(house: House) -> House:
         for name in ("edge-a", "edge-b"):
             for user in (*range(1, 8), 999_999):
                 get(house.url(name, f"/v1/users/{user}/recommendations"))
+            get(house.url(name, "/v1/recommendations?user_id=1&user_id=999999"))
         return house.ask('sum(rate(nightshelf_edge_requests_total{source="als"}[5m])) > 0')
 
     until(seen, "traffic is seen")

@@ -16,7 +16,7 @@ OUTSIDE: dict[str, tuple[str, Labels]] = {
     "dns": ("kube-system", {"k8s-app": "kube-dns"}),
     "jobs": ("nightshelf", {"app.kubernetes.io/name": "jobs"}),
 }
-PORTS = (53, 443, 5432, 6379, 6443, 8080, 8081, 8443, 16379)
+PORTS = (53, 443, 5432, 6379, 6443, 8080, 8081, 8443, 9109, 16379)
 AIRFLOW = {
     (a, b, port)
     for a in ("airflow task", "airflow scheduler")
@@ -27,6 +27,7 @@ AIRFLOW = {
 ALLOWED = {
     ("nginx", "edge", 8081),
     ("prometheus", "edge", 8081),
+    ("prometheus", "nginx", 9109),
     *(
         (sender, "nginx", port)
         for sender in ("prometheus", "elsewhere", "dns")

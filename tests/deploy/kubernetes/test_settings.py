@@ -107,13 +107,14 @@ def test_nginx_s_probe_asks_nginx_alone(
 ) -> None:
     """With the pod's variables and no replica that answers, the probes' path gets 200 over TLS: NGINX's own page."""
     container = _container(rendered["small"], "nginx")
-    plain, secure, closed = free_ports(3)
+    plain, secure, closed, metrics = free_ports(4)
     environment = {
         **os.environ,
         **_real(rendered["small"].environment(container), secrets_folder),
         "NIGHTSHELF_NGINX_REPLICAS": f"127.0.0.1:{closed}",
         "NIGHTSHELF_NGINX_LISTEN": f"127.0.0.1:{plain}",
         "NIGHTSHELF_NGINX_TLS_LISTEN": f"127.0.0.1:{secure}",
+        "NIGHTSHELF_NGINX_METRICS_LISTEN": f"127.0.0.1:{metrics}",
     }
     probes = [container[f"{name}Probe"]["httpGet"] for name in ("startup", "liveness", "readiness")]
     assert {(probe["path"], probe["scheme"]) for probe in probes} == {("/", "HTTPS")}
@@ -139,6 +140,14 @@ def test_nginx_s_probe_asks_nginx_alone(
                     time.sleep(0.1)
                 finally:
                     connection.close()
+            # As Prometheus finds it: the port that the pod names.
+            named = {port["name"]: port["containerPort"] for port in container["ports"]}
+            asked = rendered["small"].environment(container)["NIGHTSHELF_NGINX_METRICS_LISTEN"]
+            assert asked == f"0.0.0.0:{named['metrics']}"
+            scraped = http.client.HTTPConnection("127.0.0.1", metrics, timeout=10)
+            scraped.request("GET", "/metrics")
+            assert b'nightshelf_nginx_answers_total{status="503"' in scraped.getresponse().read()
+            scraped.close()
         finally:
             follower.terminate()
 
