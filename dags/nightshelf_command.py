@@ -24,8 +24,8 @@ from airflow.sdk import BaseOperator, Variable, get_current_context
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
 _log = logging.getLogger(__name__)
-_DEFAULT_COMMAND = Path(__file__).resolve().parents[1] / ".venvs" / "local" / "bin" / "nightshelf"
-_NOTHING_TO_DO = 99
+DEFAULT_COMMAND = Path(__file__).resolve().parents[1] / ".venvs" / "local" / "bin" / "nightshelf"
+NOTHING_TO_DO = 99
 #: The XCom of a task that did not succeed: a Problem.
 PROBLEM = "problem"
 #: Wrong usage, a quality gate's no, broken input: a retry gives the same answer.
@@ -38,6 +38,15 @@ _PROGRESS_S = 20.0
 
 class CommandFailed(AirflowException):
     """The command failed in a way that a retry may mend (Redis, the disk, another publisher)."""
+
+
+class NothingYet(AirflowException):
+    """A command that only reads found nothing to do (exit code 99); `problem` says why."""
+
+    def __init__(self, problem: "Problem") -> None:
+        """Keep the problem."""
+        super().__init__(problem.what)
+        self.problem = problem
 
 
 @dataclass(frozen=True)
@@ -79,7 +88,7 @@ def skip(reason: str) -> NoReturn:
 def command() -> str:
     """Return the path of `nightshelf`: Airflow variable, else environment, else the local environment's."""
     configured = Variable.get("nightshelf_command", default=None)
-    return str(configured or os.environ.get("NIGHTSHELF_COMMAND") or _DEFAULT_COMMAND)
+    return str(configured or os.environ.get("NIGHTSHELF_COMMAND") or DEFAULT_COMMAND)
 
 
 def environment(run_by: str) -> dict[str, str]:
@@ -184,7 +193,7 @@ class NightshelfOperator(BaseOperator):
 
     def _refuse(self, code: int, arguments: list[str], last: str, said: list[str]) -> None:
         problem = _told(code, arguments, last)
-        if code == _NOTHING_TO_DO:
+        if code == NOTHING_TO_DO:
             _hand_on(problem)
             skip(str(problem))
         tell(problem)
@@ -200,8 +209,8 @@ class NightshelfOperator(BaseOperator):
 def answer(arguments: Sequence[str]) -> dict[str, Any]:
     """Run a short command that only reads and return its JSON.
 
-    Raises AirflowFailException when the jobs environment is missing or a retry would give the same answer,
-    CommandFailed when a retry may help.
+    Raises NothingYet when there is nothing to do, AirflowFailException when the jobs environment is missing or a
+    retry would give the same answer, CommandFailed when a retry may help.
     """
     program = command()
     try:
@@ -217,6 +226,8 @@ def answer(arguments: Sequence[str]) -> dict[str, Any]:
     last = _last_line(process.stdout)
     if process.returncode != 0:
         problem = _told(process.returncode, list(arguments), last)
+        if process.returncode == NOTHING_TO_DO:
+            raise NothingYet(problem)
         if process.returncode in _FINAL:
             refuse(problem)
         tell(problem)

@@ -26,9 +26,22 @@ def report_late(context: dict[str, Any], **_unused: Any) -> None:
     summary = (
         f"{run['dag_id']} has not finished {run['partition_key'] or run['dag_run_id']} in time"
     )
-    due, now = context["deadline"]["deadline_time"], datetime.now(UTC)
+    due = context["deadline"]["deadline_time"]
     _log.error("%s: its deadline was %s", summary, due)
+    send(
+        run,
+        summary,
+        f"It was due at {due}. Run {run['dag_run_id']} in Airflow says where it stands.",
+    )
+
+
+def send(run: dict[str, Any], summary: str, description: str) -> None:
+    """Send the alert of a run, which has the keys dag_id, dag_run_id and partition_key, if there is an Alertmanager.
+
+    Raises urllib.error.URLError if Alertmanager is away.
+    """
     alertmanager = os.environ.get("NIGHTSHELF_ALERTMANAGER")
+    now = datetime.now(UTC)
     if alertmanager is None:
         return
     alert = {
@@ -40,7 +53,7 @@ def report_late(context: dict[str, Any], **_unused: Any) -> None:
         },
         "annotations": {
             "summary": summary,
-            "description": f"It was due at {due}. Run {run['dag_run_id']} in Airflow says where it stands.",
+            "description": description,
             "runbook_url": "monitoring/runbook.md#releaselate",
             "dashboard_url": "/d/nightshelf-batch",
         },

@@ -11,6 +11,8 @@ from typing import Any
 from nightshelf_command import Problem, answer, refuse
 
 TRAIN, PUBLISH = "recommender_train", "recommender_publish"
+#: The task of a training that waits for the day's drop, where there is one, and its state between two looks.
+DROP, _WAITS = "drop", "up_for_reschedule"
 #: In each of the two DAGs: the task whose XCom is the run's partition, and the last task.
 FIRST, LAST = "partition", {TRAIN: "announce", PUBLISH: "retire"}
 _ENDED = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
@@ -41,14 +43,16 @@ def blocking(ti: Any, dag_id: str, partition: str, states: frozenset[str]) -> li
     """Return the ids of the runs of `dag_id`, in one of `states`, that could give `partition` a newer reference.
 
     Those are runs of earlier partitions than this one but later than the present reference's. A run that has
-    not said yet which partition it stands for counts too: it will say so in a moment.
+    not said yet which partition it stands for counts too: it will say so in a moment. One that waits for its drop
+    does not: nobody knows whether it will come.
     """
-    tasks = ti.get_task_states(dag_id=dag_id, task_ids=[LAST[dag_id]])
+    tasks = ti.get_task_states(dag_id=dag_id, task_ids=[LAST[dag_id], DROP])
     open_runs = [
         run
         for run, found in tasks.items()
         if run != ti.run_id
         and _text(found.get(LAST[dag_id])) not in _ENDED
+        and _text(found.get(DROP)) != _WAITS
         and _text(ti.get_dagrun_state(dag_id, run)) in states
     ]
     partitions = {

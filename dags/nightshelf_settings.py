@@ -27,6 +27,12 @@ APPROVAL_TIMEOUT = timedelta(seconds=int(os.environ.get("NIGHTSHELF_APPROVAL_TIM
 TRAIN_DEADLINE = timedelta(seconds=int(os.environ.get("NIGHTSHELF_TRAIN_DEADLINE_S", "14400")))
 PUBLISH_DEADLINE = timedelta(seconds=int(os.environ.get("NIGHTSHELF_PUBLISH_DEADLINE_S", "3600")))
 
+
+def drop_wait() -> timedelta:
+    """Return for how long a run waits for its day's drop; nothing: a day without one is skipped."""
+    return timedelta(seconds=max(0, int(os.environ.get("NIGHTSHELF_DROP_WAIT_S") or 0)))
+
+
 #: How often a waiting task looks again. Not below 5: Airflow fails a task that is due again before its last attempt
 #: has been cleared away (seen at 2 s on a busy machine); such a false failure costs one of `WAIT_RETRIES`.
 POKE_S = float(os.environ.get("NIGHTSHELF_POKE_S", "15"))

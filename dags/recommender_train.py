@@ -4,6 +4,10 @@
 that has just ended. The steps see what had arrived by the end of that day and nothing later, so a backfill of an old
 day computes what that night would have computed.
 
+**A day without a drop** is skipped. With NIGHTSHELF_DROP_WAIT_S the task `drop` waits for it (and for the marker
+that NIGHTSHELF_DROP_MARKER names) so long, without a worker; later days go on meanwhile, backfills do not wait. When
+the wait is over the day is late: the run fails and `ReleaseLate` is sent.
+
 **Steps**: extract, validate interactions and books, train, choose the reference release, evaluate, recommend, validate
 lists, report, announce. All work runs in the pool `nightshelf` (one slot). `announce` hands the release id to
 `recommender_publish` as a partitioned asset event.
@@ -22,14 +26,23 @@ report* and *Model report* of this run.
 """
 
 import logging
+from datetime import timedelta
 from typing import Any
 
 import pendulum
-from airflow.sdk import DAG, CronPartitionTimetable, Param, PokeReturnValue, TriggerRule, task
+from airflow.sdk import (
+    DAG,
+    CronPartitionTimetable,
+    Param,
+    PokeReturnValue,
+    TriggerRule,
+    get_current_context,
+    task,
+)
 
+import nightshelf_drop
 import nightshelf_order as order
 from nightshelf_command import NightshelfOperator
-from nightshelf_deadline import deadline
 from nightshelf_settings import (
     DEFAULT_ARGS,
     POKE_S,
@@ -38,6 +51,7 @@ from nightshelf_settings import (
     SCHEDULE,
     TRAIN_DEADLINE,
     WAIT_RETRIES,
+    drop_wait,
 )
 
 _log = logging.getLogger(__name__)
@@ -49,6 +63,17 @@ _WAIT: dict[str, Any] = {
     "poke_interval": POKE_S,
     "timeout": 86_400,
     "retries": WAIT_RETRIES,
+}
+
+#: Nothing: there is no task that waits.
+_DROP_WAIT = drop_wait()
+_DROP: dict[str, Any] = {
+    **_WAIT,
+    "task_id": order.DROP,
+    # A look is the start of a task and of a command: four times as seldom as those that only ask Airflow.
+    "poke_interval": max(POKE_S, min(4 * POKE_S, _DROP_WAIT.total_seconds())),
+    # The task itself ends the wait and says so; this is for one that cannot.
+    "timeout": _DROP_WAIT.total_seconds() + 86_400,
 }
 
 
@@ -68,9 +93,10 @@ with DAG(
     ),
     start_date=pendulum.datetime(2017, 1, 1, tz="UTC"),
     catchup=False,
-    max_active_runs=1,
+    # Days that wait for their drop hold up no later one; those that train take turns all the same.
+    max_active_runs=1 if not _DROP_WAIT else 2 + _DROP_WAIT.days,
     default_args=DEFAULT_ARGS,
-    deadline=deadline("a day's lists are late", TRAIN_DEADLINE),
+    deadline=nightshelf_drop.deadlines("a day's lists are late", TRAIN_DEADLINE, _DROP_WAIT),
     tags=["nightshelf", "train"],
     params={
         "partition": Param(
@@ -88,6 +114,13 @@ with DAG(
     def partition(dag_run: Any = None, params: dict[str, Any] | None = None) -> str:
         """Give the day that this run stands for; refuse a run without one."""
         return order.require_partition(dag_run.partition_key, (params or {}).get("partition"))
+
+    @task.sensor(**_DROP)
+    def drop(day: str, ti: Any = None, dag_run: Any = None) -> bool:
+        """Wait until the day's drop is complete."""
+        since = ti.get_first_reschedule_date(get_current_context())
+        waited = pendulum.now("UTC") - since if since else timedelta()
+        return nightshelf_drop.here(day, dag_run, waited, _DROP_WAIT)
 
     @task.sensor(**_WAIT)
     def turn(day: str, ti: Any = None) -> PokeReturnValue:
@@ -139,6 +172,9 @@ with DAG(
     day = partition()
     chosen = reference(day)
     # `extract` stands between the two waits: by then the scheduler has made the runs that `turn` let through.
-    day >> turn(day) >> extract >> chosen >> [validate_interactions, validate_books] >> train
+    its_turn = turn(day)
+    if _DROP_WAIT:
+        drop(day) >> its_turn
+    day >> its_turn >> extract >> chosen >> [validate_interactions, validate_books] >> train
     train >> evaluate >> recommend >> validate_lists >> announce(day, _RELEASE)
     [extract, validate_lists] >> report

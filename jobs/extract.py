@@ -74,6 +74,7 @@ def run(
     max_reject_share: float,
     run_by: str,
     unchanged_ok: bool = False,
+    marker: str = "",
     rows: RowSettings = row_settings.DEFAULTS,
 ) -> Outcome:
     """Begin the release of `partition` and return its id and counts.
@@ -91,6 +92,7 @@ def run(
             max_reject_share=max_reject_share,
             run_by=run_by,
             unchanged_ok=unchanged_ok,
+            marker=marker,
             rows=rows,
         )
     except BrokenInput as problem:
@@ -110,9 +112,10 @@ def _extracted(
     max_reject_share: float,
     run_by: str,
     unchanged_ok: bool,
+    marker: str,
     rows: RowSettings,
 ) -> Outcome:
-    found = days.up_to(source, partition, unchanged_ok=unchanged_ok)
+    found = days.up_to(source, partition, unchanged_ok=unchanged_ok, marker=marker)
     inputs = _inputs(source, found)
     release = ReleaseFolder(releases / release_id(partition, inputs, settings, rows))
     standing = finished(release.records, "extract", Outcome)

@@ -70,6 +70,7 @@ def run(
         max_reject_share=settings.max_reject_share,
         run_by=settings.run_by,
         unchanged_ok=unchanged_ok,
+        marker=settings.drop_marker,
         rows=read_settings(RowSettings),
     )
     folder = artifacts.release(extracted.release)

@@ -1,4 +1,4 @@
-"""Commands that bring data in: fetch, replay, synthesize, extract."""
+"""Commands that bring data in: fetch, replay, synthesize, drop, extract."""
 
 from datetime import date, datetime
 from pathlib import Path
@@ -82,6 +82,18 @@ def replay(
 
 @click.command()
 @click.option(
+    "--partition", type=_DAY, callback=_partition, required=True, help="the day of the drop"
+)
+def drop(partition: str) -> None:
+    """Say whether a day's drop is there and complete; exit code 99 when it is not yet."""
+    from jobs import drop as step
+
+    settings = runtime_settings.from_environment()
+    emit(step.run(Artifacts(settings.artifacts).drops, partition, settings.drop_marker))
+
+
+@click.command()
+@click.option(
     "--partition", type=_DAY, callback=_partition, required=True, help="the day this run stands for"
 )
 @click.option("--unchanged-ok", is_flag=True, help="go on when no drop arrived on this day")
@@ -99,6 +111,7 @@ def extract(partition: str, *, unchanged_ok: bool) -> None:
         max_reject_share=settings.max_reject_share,
         run_by=settings.run_by,
         unchanged_ok=unchanged_ok,
+        marker=settings.drop_marker,
         rows=runtime_settings.read_settings(RowSettings),
     )
     emit(outcome)

@@ -21,6 +21,7 @@ _COMMANDS = {
     "fetch": "jobs.command.data",
     "replay": "jobs.command.data",
     "synthesize": "jobs.command.data",
+    "drop": "jobs.command.data",
     "extract": "jobs.command.data",
     "validate": "jobs.command.quality",
     "report": "jobs.command.quality",

@@ -39,6 +39,8 @@ class Settings:
     engine: str | None = None
     model_settings: Path | None = None
     max_reject_share: float = 0.05
+    #: The file by which the source says that a day's drop is complete; "" for none.
+    drop_marker: str = ""
     load_rate: int = 0
     retire_grace_s: int = 60
     lease_s: int = 30
@@ -60,6 +62,12 @@ def from_environment(environ: Mapping[str, str] | None = None) -> Settings:
             f"NIGHTSHELF_NAMESPACE={settings.namespace!r} cannot be part of a key",
             "environment",
             "use letters, digits, dots, dashes and underscores",
+        )
+    if "/" in settings.drop_marker or settings.drop_marker in {".", ".."}:
+        raise WrongUsage(
+            f"NIGHTSHELF_DROP_MARKER={settings.drop_marker!r} is not a file's name",
+            "environment",
+            "give the name of the file alone, such as _SUCCESS; it lies in the day's folder",
         )
     if settings.lease_s < _LEAST_LEASE_S:
         raise WrongUsage(

@@ -25,6 +25,7 @@ from jobs.runtime.errors import BrokenInput, NothingToDo
 from jobs.source import goodbooks
 from jobs.source.listing import (
     Listing,
+    NotComplete,
     file_named,
     listed,
     require_usable,
@@ -99,8 +100,8 @@ def up_to(source: DropsFolder, partition: str, *, unchanged_ok: bool, marker: st
 
     `marker` is the name of the file by which the source says that a day is complete, "" for none. Raises BrokenInput
     when there are no drops, when the partition is before the first, or when an entry cannot be read; its kind
-    NotComplete when files are still being written; NothingToDo when the partition's own day has none, unless
-    `unchanged_ok`.
+    NotComplete when files are still being written or the partition's own day lacks the marker; NothingToDo when that
+    day has no files, unless `unchanged_ok`.
     """
     root = listed(source.root, _root_entry, marker)
     top = listed(source.ratings, _day_folder, marker)
@@ -114,6 +115,12 @@ def up_to(source: DropsFolder, partition: str, *, unchanged_ok: bool, marker: st
     }
     for found in (*days.values(), catalogue):
         require_usable(found)
+    if partition in days and _unmarked(days[partition], marker):
+        raise NotComplete(
+            f"the drop of {partition} has no {marker}: the source has not said that it is complete",
+            str(days[partition].folder),
+            f"wait for the source to write {marker}, or write it; NIGHTSHELF_DROP_MARKER names it",
+        )
     filled = {day: found for day, found in days.items() if found.entries or found.said_complete}
     _require_day(
         source,
@@ -141,10 +148,14 @@ def standing(source: DropsFolder, day: str, marker: str = "") -> Standing:
     found = listed(source.ratings / f"{PREFIX}{day}", _part, marker)
     if not (found.entries or found.refused or found.in_progress or found.said_complete):
         return "absent"
-    unmarked = bool(marker) and all(path.name != marker for path in found.markers)
-    if found.in_progress or top.in_progress or unmarked:
+    if found.in_progress or top.in_progress or _unmarked(found, marker):
         return "in_progress"
     return "complete"
+
+
+def _unmarked(found: Listing, marker: str) -> bool:
+    """Say whether a day has files, and not the marker that one is named."""
+    return bool(marker and found.entries) and all(path.name != marker for path in found.markers)
 
 
 def seen(source: DropsFolder, partition: str) -> tuple[Seen, ...]:

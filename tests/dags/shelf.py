@@ -48,10 +48,6 @@ class Shelf:
         """Carry out one run of a DAG and return it; `change` may alter the DAG before."""
         # Airflow 3.3.2's `dag.test()` breaks off at the end of a DAG with a deadline: it looks the alert up by
         # its definition instead of its id. A real scheduler meets the deadline in test_running_days.py.
-        found = self.load(dag)
-        found.deadline = None
-        if change is not None:
-            change(found)
         rest = time.sleep
 
         def wait(_seconds: float) -> None:
@@ -63,6 +59,10 @@ class Shelf:
         with pytest.MonkeyPatch.context() as patch:
             for name, value in {**self.environment, **(environment or {})}.items():
                 patch.setenv(name, value)
+            found = self.load(dag)
+            found.deadline = None
+            if change is not None:
+                change(found)
             patch.setattr(time, "sleep", wait)
             return found.test(run_conf=params)
 
