@@ -37,7 +37,7 @@ class Outcome:
 
 
 def run(artifacts: Artifacts, settings: Settings, *, release: str | None = None) -> Outcome:
-    """Look at the store. Raises WrongUsage for a Redis that is no cluster, TryLater when it cannot be reached."""
+    """Look at the store. Raises BrokenInput for a Redis that is no cluster, TryLater when it cannot be reached."""
     with connected(settings) as cluster:
         content = Catalog(cluster, settings.namespace).read()
         primaries = soundness.nodes(cluster)

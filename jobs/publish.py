@@ -50,9 +50,9 @@ def run(
     """Load a release and read it back; `rate` values a second at most, by default that of the settings.
 
     A release that is loaded already gets what it has lost. Raises GateRefused for a release that a check or its
-    verdict stopped, whose lists are quarantined, or, without `unsafe_store_ok`, for which Redis would throw out
-    others; BrokenInput for missing or changed files and for an unfinished release of another LISTS_VERSION; TryLater
-    when Redis or another publisher is in the way.
+    verdict stopped or whose lists are quarantined; BrokenInput for missing or changed files, for an unfinished release
+    of another LISTS_VERSION, and, without `unsafe_store_ok`, where Redis would throw out other lists; TryLater when
+    Redis or another publisher is in the way.
     """
     artifacts = Artifacts(settings.artifacts)
     inputs.require_own(folder, finished_ok=True)

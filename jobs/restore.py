@@ -43,9 +43,9 @@ class Outcome:
 def run(artifacts: Artifacts, settings: Settings) -> Outcome:
     """Bring Redis back to what the journal says; again when it is whole changes nothing.
 
-    Raises BrokenInput when a file that is needed is missing or has changed, GateRefused when Redis would throw out
-    lists to take the previous release or the canary: the live one is restored all the same. Raises TryLater when Redis
-    is in the way.
+    Raises BrokenInput when a file that is needed is missing or has changed, or when Redis would throw out lists to
+    take the previous release or the canary: the live one is restored all the same. Raises TryLater when Redis is in
+    the way.
     """
     with changes.opened(artifacts, settings) as store:
         standing = changes.settled(store)

@@ -33,7 +33,7 @@ from redis.exceptions import (
     TimeoutError as RedisTimeoutError,
 )
 
-from jobs.runtime.errors import NightshelfError, TryLater, WrongUsage
+from jobs.runtime.errors import BrokenInput, NightshelfError, TryLater, WrongUsage
 from jobs.runtime.settings import Settings
 from schemas.environment import node_list
 
@@ -72,7 +72,7 @@ T = TypeVar("T")
 
 @contextmanager
 def connected(settings: Settings) -> Iterator[RedisCluster]:
-    """Give a connection that reads from primaries; close it afterwards. Raises TryLater and WrongUsage."""
+    """Give a connection that reads from primaries; close it afterwards. Raises TryLater, BrokenInput and WrongUsage."""
     where = node_list(settings.redis)
     with _told(where):
         cluster = RedisCluster(
@@ -206,14 +206,14 @@ _MEANINGS: tuple[
     (
         (RedisClusterException,),
         ("Cluster mode is not enabled",),
-        WrongUsage,
+        BrokenInput,
         "this Redis does not run in cluster mode",
         f"one node makes a cluster: start it with {_CLUSTER_MODE}, then {_ONE_NODE}",
     ),
     (
         (RedisClusterException,),
         ("0 of 16384 covered",),
-        WrongUsage,
+        BrokenInput,
         "this Redis runs in cluster mode, but no node has hash slots",
         f"with a single node {_ONE_NODE}; with more `redis-cli --cluster create HOST:PORT HOST:PORT ...`",
     ),

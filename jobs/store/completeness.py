@@ -50,8 +50,8 @@ class Completeness:
 def ensure(store: Store, content: Content, release: str, check: Check, *, who: str) -> Completeness:
     """Return how complete a verified release is after what is missing was loaded again.
 
-    Raises, after writing the refusal down, BrokenInput when values are missing and the files that have them too, and
-    GateRefused when loading them would push out other lists; not with `incomplete_ok`. Raises TryLater when it cannot
+    Raises, after writing the refusal down, BrokenInput when values are missing and the files that have them too, or
+    when loading them would push out other lists; not with `incomplete_ok`. Raises TryLater when it cannot
     be counted.
     """
     gap = _gap(store, content, release, check)

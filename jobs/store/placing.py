@@ -56,9 +56,9 @@ def place(
 ) -> Placed:
     """Load and verify a release, or repair it where it stands; `rate` values a second at most, 0 for no limit.
 
-    Raises GateRefused when its lists are quarantined, or with `protect` when Redis would throw out other lists to
-    make room; BrokenInput when its files are not those of the manifest or
-    other lists stand under its id, TryLater when another publisher or Redis is in the way.
+    Raises GateRefused when its lists are quarantined; BrokenInput when its files are not those of the manifest, other
+    lists stand under its id, or with `protect` when Redis would throw out other lists to make room; TryLater when another
+    publisher or Redis is in the way.
     """
     what = encoding.stored(folder, store.namespace, manifest)
     warnings = _warnings(store, what, protect=protect)
@@ -90,7 +90,7 @@ def place(
 
 
 def _warnings(store: Store, what: Stored, *, protect: bool) -> tuple[str, ...]:
-    """Return what is wrong with this Redis; with `protect` raise GateRefused when the load would lose other lists."""
+    """Return what is wrong with this Redis; with `protect` raise BrokenInput when the load would lose other lists."""
     content = store.catalog.read()
     known = content.releases.get(what.meta.release, {}).get("state") == VERIFIED
     found = soundness.findings(

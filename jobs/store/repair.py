@@ -18,7 +18,7 @@ from jobs.store.read_back import ReadBack, facts, read_back
 def repair(store: Store, release: str, *, protect: bool = True, rounds: int = 1) -> ReadBack:
     """Compare every value of a verified release with its files and write again what differs.
 
-    With `protect` raises GateRefused where writing would make Redis throw out other lists. Raises BrokenInput when
+    With `protect` raises BrokenInput where writing would make Redis throw out other lists. Raises BrokenInput when
     files are missing, changed, or of other lists than those that were verified.
     """
     folder = store.artifacts.release(release)

@@ -10,7 +10,7 @@ from typing import Any
 
 from redis.cluster import RedisCluster
 
-from jobs.runtime.errors import GateRefused
+from jobs.runtime.errors import BrokenInput
 from jobs.store.cluster import patiently
 from jobs.store.encoding import Stored
 from jobs.store.loading import Difference
@@ -102,10 +102,10 @@ def needed(
 
 
 def require_room(found: Iterable[Finding]) -> None:
-    """Raise GateRefused when a load would make a node throw out other lists."""
+    """Raise BrokenInput when a load would make a node throw out other lists."""
     losing = [finding for finding in found if finding.loses_data]
     if losing:
-        raise GateRefused(
+        raise BrokenInput(
             f"this load would push other lists out of Redis: {'; '.join(f.what for f in losing)}",
             losing[-1].where,
             "; or ".join(finding.do for finding in losing)

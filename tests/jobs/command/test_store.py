@@ -161,7 +161,7 @@ def test_it_works_as_a_program(settings: Settings, artifacts: Artifacts, tmp_pat
 
 
 def test_the_store_is_checked(run: Run, artifacts: Artifacts, settings: Settings) -> None:
-    """Exit code 0 for a sound one, 1 for what should be changed, 3 where a load loses lists: publish refuses it."""
+    """Exit code 0 for a sound one, 1 for what should be changed, 3 where a load loses lists, which publish refuses."""
     first = write_release(artifacts.root, "2026-01-01").release
     second = write_release(artifacts.root, "2026-01-02", variant=1).release
     run("publish", "--release", first)
@@ -179,7 +179,7 @@ def test_the_store_is_checked(run: Run, artifacts: Artifacts, settings: Settings
         assert "allkeys-random" in losing.told
         assert "where: 127.0.0.1:" in losing.told
         refused = run("publish", "--release", second)
-        assert refused.exit_code == 3
+        assert refused.exit_code == 4
         assert "--unsafe-store-ok" in refused.outcome["do"]
     finally:
         store.configure(settings, "maxmemory", 0)

@@ -12,7 +12,7 @@ import redis
 from deploy.local import cluster
 from jobs import audit, explain, list_releases, publish, restore, retire, rollback, steer
 from jobs.release.folder import Artifacts
-from jobs.runtime.errors import TryLater, WrongUsage
+from jobs.runtime.errors import BrokenInput, TryLater
 from jobs.runtime.settings import Settings
 from jobs.store.cluster import connected
 from schemas.environment import Node
@@ -87,8 +87,8 @@ def _wait_for(node: Node) -> None:
     until(answers, f"{node} does not answer")
 
 
-def _refusal(node: Node) -> WrongUsage:
-    with pytest.raises(WrongUsage) as caught, connected(Settings(redis=(node,))):
+def _refusal(node: Node) -> BrokenInput:
+    with pytest.raises(BrokenInput) as caught, connected(Settings(redis=(node,))):
         pass
     return caught.value
 

@@ -12,7 +12,7 @@ from deploy.local import cluster
 from jobs import activate, audit, check_store, list_releases, publish, restore
 from jobs.release import manifest
 from jobs.release.folder import Artifacts, ReleaseFolder
-from jobs.runtime.errors import GateRefused
+from jobs.runtime.errors import BrokenInput
 from jobs.runtime.settings import Settings
 from jobs.store import encoding, soundness
 from jobs.store.soundness import Primary
@@ -85,7 +85,7 @@ def test_publish_refuses_what_would_push_lists_out(
     folder = _written(artifacts, 2)
     limit(evicting, 350 * KB)
     before, lost = store.fields(evicting), evicted(evicting)
-    with pytest.raises(GateRefused, match="push other lists out of Redis") as caught:
+    with pytest.raises(BrokenInput, match="push other lists out of Redis") as caught:
         publish.run(folder, evicting)
     assert "allkeys-lru" in caught.value.what
     assert "noeviction" in caught.value.do
@@ -111,7 +111,7 @@ def test_restore_completes_the_live_release_and_leaves_what_has_no_room(
             for bucket in range(3):
                 client.delete(f"shelf:{release}:users:{bucket}")
     limit(evicting, 400 * KB)
-    with pytest.raises(GateRefused, match=f"{live} is whole, the previous one is not"):
+    with pytest.raises(BrokenInput, match=f"{live} is whole, the previous one is not"):
         restore.run(artifacts, evicting)
     missing = list_releases.run(artifacts, evicting).missing
     assert (missing[live]["values"], missing[previous]["keys"]) == (0, 3)
