@@ -57,8 +57,8 @@ def place(
     """Load and verify a release, or repair it where it stands; `rate` values a second at most, 0 for no limit.
 
     Raises GateRefused when its lists are quarantined; BrokenInput when its files are not those of the manifest, other
-    lists stand under its id, or with `protect` when Redis would throw out other lists to make room; TryLater when another
-    publisher or Redis is in the way.
+    lists stand under its id, or with `protect` when Redis would throw out other lists to make room; TryLater when
+    another publisher or Redis is in the way.
     """
     what = encoding.stored(folder, store.namespace, manifest)
     warnings = _warnings(store, what, protect=protect)
