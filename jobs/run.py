@@ -32,7 +32,7 @@ from jobs.source.settings import RowSettings
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the day came to."""
+    """What the day came to; `repaired_values` and `store_warnings` as publish says them."""
 
     release: str
     reference: str | None
@@ -44,6 +44,8 @@ class Outcome:
     generation: int
     already_live: bool
     already_loaded: bool
+    repaired_values: int
+    store_warnings: tuple[str, ...]
     first_on_hold: bool
     retired: list[str]
 
@@ -106,6 +108,8 @@ def run(
         generation=activated.generation,
         already_live=activated.already_live,
         already_loaded=published.already_loaded,
+        repaired_values=published.repaired_values,
+        store_warnings=published.warnings,
         first_on_hold=activated.first_on_hold,
         retired=retire.run(settings).retired,
     )

@@ -43,9 +43,9 @@ def _tell(found: "Completeness") -> None:
     if found.repaired_values:
         print(f"{found.repaired_values} values were loaded again from the files", file=sys.stderr)
     if found.for_journal:
-        missing = "an unknown number" if found.missing_values is None else found.missing_values
+        missing = "an unknown number of" if found.missing_values is None else found.missing_values
         print(
-            f"warning: {missing} of values, {found.missing_keys} complete keys are missing: up to "
+            f"warning: {missing} values, {found.missing_keys} complete keys are missing: up to "
             f"{found.users_falling_back} users get a fallback",
             file=sys.stderr,
         )

@@ -81,6 +81,8 @@ def _gap(store: Store, content: Content, release: str, check: Check) -> Gap | No
 
 
 def _left(gap: Gap) -> Completeness:
+    if gap.complete:
+        return Completeness()
     return Completeness(0, gap.keys, gap.values, gap.users)
 
 

@@ -13,7 +13,7 @@ from jobs.release import journal
 from jobs.release.folder import Artifacts
 from jobs.runtime.errors import BrokenInput, NightshelfError
 from jobs.runtime.settings import Settings
-from jobs.store.completeness import Check
+from jobs.store.completeness import Check, Completeness
 from tests import store
 from tests.releases import write_release
 
@@ -198,6 +198,8 @@ def test_a_release_of_older_code_gets_its_totals(
 ) -> None:
     """Until then its lost keys are counted; publish and restore write the totals down."""
     _forget_totals(settings)
+    assert _canary(artifacts, settings, days.oldest, Check()) == Completeness()
+    steer.stop(artifacts, settings, by="ada", reason="x")
     flush_one(settings)
     found = list_releases.run(artifacts, settings).missing
     assert all(found[r]["keys"] and found[r]["values"] is None for r in days.releases)
