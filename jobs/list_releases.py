@@ -12,8 +12,8 @@ from jobs.release import history as past
 from jobs.release import journal
 from jobs.release.folder import Artifacts
 from jobs.runtime.settings import Settings
-from jobs.store import totals
-from jobs.store.catalog import Catalog, Content
+from jobs.store import histories, totals
+from jobs.store.catalog import Content
 from jobs.store.changes import Standing
 from jobs.store.cluster import TROUBLES, connected
 
@@ -25,7 +25,7 @@ class Outcome:
     `missing` says of each verified one how many keys, values and users' lists Redis has lost (values are None for a
     release that older code loaded; the mapping leaves out what could not be counted). `behind_journal` says that Redis
     has lost changes of the pointer, or that a command died in the middle of one; `journal_live` is the release that is
-    live by the journal.
+    live by the journal. `another_history` says why the store and the journal do not belong together, or is None.
     """
 
     generation: int
@@ -38,14 +38,16 @@ class Outcome:
     quarantined: dict[str, str]
     behind_journal: bool
     journal_live: str | None
+    another_history: str | None
 
 
 def run(artifacts: Artifacts, settings: Settings) -> Outcome:
     """Return what the catalog holds. Raises TryLater when Redis cannot be reached."""
     with connected(settings) as cluster:
-        content = Catalog(cluster, settings.namespace).read()
+        compared = histories.compare(cluster, settings.namespace, artifacts.journal)
+        content = compared.content
         missing = _missing(cluster, settings.namespace, content)
-    told = past.fold(journal.read(artifacts.journal))
+    told = past.fold(list(compared.entries.values()))
     pointer = content.pointer
     return Outcome(
         generation=content.generation,
@@ -58,6 +60,7 @@ def run(artifacts: Artifacts, settings: Settings) -> Outcome:
         quarantined={digest: entry.get("why", "") for digest, entry in content.quarantine.items()},
         behind_journal=Standing(content, told).behind,
         journal_live=told.live,
+        another_history=compared.problem,
     )
 
 

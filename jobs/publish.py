@@ -60,7 +60,7 @@ def run(
         _gates(folder, artifacts, settings)
         described = manifest.write(folder, settings.run_by)
         with changes.opened(artifacts, settings) as store:
-            standing = changes.settled(store)
+            standing = changes.settled(store, begins=True)
             chosen = settings.load_rate if rate is None else rate
             return _publish(
                 store, standing, folder, described, rate=chosen, protect=not unsafe_store_ok

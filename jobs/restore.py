@@ -154,7 +154,7 @@ def _point(store: Store, standing: Standing, live: str, previous: str | None) ->
         raise TryLater(
             f"Redis refuses to point to {live}: {' '.join((done.word, *done.details))}",
             "the catalog",
-            "look at `nightshelf releases`; activate another release, or run restore again",
+            "look at `nightshelf releases`; activate another release with --force, or run restore again",
         )
     # Now that the lists rolled back from are no longer served, they can be barred here too.
     changes.bar(store, history.fold(journal.read(store.artifacts.journal)))

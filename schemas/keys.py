@@ -12,8 +12,8 @@ Layout of one release, all of it immutable once verified:
     <ns>:<release>:books:<bucket>   hash, book id -> JSON of the book's card
 
 Beside the releases stand `<ns>:catalog` (a hash: which release is live, which are loaded, which are
-quarantined, which entries of the journal were carried out; changed by one script on this one key) and
-`<ns>:journal` (a hash, a copy of the durable one).
+quarantined, which entries of the journal were carried out, whose journal it is; changed by one script on
+this one key) and `<ns>:journal` (a hash, a copy of the durable one).
 """
 
 DEFAULT_NAMESPACE = "shelf"
@@ -32,6 +32,8 @@ ACTIVATED_AT_MS = "activated_at_ms"
 RELEASE_FIELD = "release:"
 QUARANTINE_FIELD = "quarantine:"
 INTENT_FIELD = "intent:"
+#: The id of the journal that this store belongs to.
+JOURNAL_ID = "journal"
 
 #: The fields an edge replica reads at every pointer refresh, in this order.
 POINTER_FIELDS = (GENERATION, LIVE, PREVIOUS, CANARY, CANARY_SHARE, ACTIVATED_AT_MS)

@@ -36,6 +36,7 @@ _COMMANDS = {
     "rollback": "jobs.command.store",
     "retire": "jobs.command.store",
     "restore": "jobs.command.store",
+    "reconcile": "jobs.command.store",
     "releases": "jobs.command.store",
     "why": "jobs.command.store",
     "canary": "jobs.command.store",

@@ -148,6 +148,30 @@ def restore() -> None:
 
 
 @click.command()
+@click.option("--adopt", is_flag=True, help="keep the journal on disk and take the store over")
+@click.option("--by", help="who takes the store over")
+@click.option("--reason", help="why")
+@click.option("--dry-run", is_flag=True, help="say what would be done, change nothing")
+def reconcile(by: str | None, reason: str | None, *, adopt: bool, dry_run: bool) -> None:
+    """Make one history of two: take the entries that Redis holds, or adopt the store with this journal.
+
+    What gives way is set aside in a dated folder beside the journal.
+    """
+    from jobs import reconcile as step
+    from jobs.activate import Approval
+
+    if adopt != bool(by and reason) or bool(by) != bool(reason):
+        raise WrongUsage(
+            "an adoption needs a person and a reason, and nothing else does",
+            "command line",
+            "give --adopt, --by and --reason, or none of them",
+        )
+    settings, artifacts = _here()
+    adoption = Approval(by, reason) if by and reason else None
+    emit(step.run(artifacts, settings, adoption=adoption, dry_run=dry_run))
+
+
+@click.command()
 @click.option("--history", is_flag=True, help="every journal entry, oldest first")
 @click.option(
     "--reference-for",
@@ -157,6 +181,7 @@ def restore() -> None:
 def releases(reference_for: datetime | None, *, history: bool) -> None:
     """Say what is live, previous, loaded and quarantined."""
     from jobs import list_releases as step
+    from jobs.store.catalog import WAYS_OUT
 
     settings, artifacts = _here()
     if history:
@@ -176,6 +201,8 @@ def releases(reference_for: datetime | None, *, history: bool) -> None:
                     f"get a fallback; `nightshelf publish --release {name}` loads them again",
                     file=sys.stderr,
                 )
+        if found.another_history:
+            print(f"warning: {found.another_history}\n  do: {WAYS_OUT}", file=sys.stderr)
         emit(found)
 
 

@@ -96,10 +96,11 @@ class Reader:
 
     def _entries(self) -> list[dict[str, Any]]:
         folder = self._artifacts.journal
-        if not folder.is_dir():
+        try:
+            # Each entry makes a name in this folder, so an unchanged folder has no new ones.
+            changed = folder.stat().st_mtime_ns
+        except FileNotFoundError:
             return []
-        # Each entry makes a name in this folder, so an unchanged folder has no new ones.
-        changed = folder.stat().st_mtime_ns
         if self._journal[0] != changed:
             self._journal = (changed, journal.read(folder))
         return self._journal[1]

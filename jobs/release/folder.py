@@ -9,6 +9,8 @@ In: the artifacts folder and a release id. Out: paths. Guarantees that no step s
     releases/stopped/<stop>/...             a day that was stopped before it had a release, see `StopFolder`
     rejected/<release>.parquet              the rows for which such a day was stopped
     journal/NNNNNNNNNN.json                 every activation, rollback, refusal and quarantine
+    journal/identity.json                   whose journal it is
+    journal_set_aside/<time>-<how>/         entries of a history that was left
     attempts/<command>[@<dag>].json         how each command last began and ended (jobs/runtime/attempt.py)
 """
 

@@ -15,7 +15,7 @@ ASSUMED = "assumed"
 _DONE = frozenset({journal.OK, ASSUMED})
 
 _ACTIVATIONS = frozenset({journal.ACTIVATE, journal.CANARY_PROMOTE})
-_MOVES = _ACTIVATIONS | {journal.ROLLBACK, journal.RESTORE}
+_MOVES = _ACTIVATIONS | {journal.ROLLBACK, journal.RESTORE, journal.ADOPT}
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,7 @@ class History:
 
 def fold(entries: list[dict[str, Any]]) -> History:
     """Return what the entries add up to."""
-    results: dict[int, str] = {}
-    for entry in entries:
-        if entry["action"] == journal.OUTCOME:
-            # The first counts: whoever was given up while it was held up learns so and writes it down once more.
-            results.setdefault(entry["of"], entry["result"])
+    results = _results(entries)
     intents = [e for e in entries if e["action"] in journal.INTENTS]
     counted = [e for e in intents if results.get(e["seq"], ASSUMED) in _DONE]
     settled = [e for e in counted if e["seq"] in results]
@@ -53,7 +49,7 @@ def fold(entries: list[dict[str, Any]]) -> History:
     before: set[str] = set()
     for move in counted:
         known = results.get(move["seq"]) == journal.OK
-        if move["action"] in _MOVES and (known or move["digest"] not in before):
+        if _moves(move) and (known or move["digest"] not in before):
             previous = live if move["action"] in _ACTIVATIONS else move.get("previous")
             live, served = move["to"], move["digest"]
         if move.get("quarantined"):
@@ -64,7 +60,7 @@ def fold(entries: list[dict[str, Any]]) -> History:
         del barred[served]
     activations: dict[str, str] = {}
     for move in settled:
-        if move["action"] in _ACTIVATIONS:
+        if move["action"] in _ACTIVATIONS or (move["action"] == journal.ADOPT and move["to"]):
             activations.pop(move["to"], None)
             activations[move["to"]] = move["digest"]
     return History(
@@ -76,6 +72,30 @@ def fold(entries: list[dict[str, Any]]) -> History:
         activations=activations,
         opened=tuple(e for e in intents if e["seq"] not in results),
     )
+
+
+def barred(entries: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return the quarantines that these entries, perhaps a part of a journal, call done, by digest of the lists."""
+    results = _results(entries)
+    return {
+        e["quarantined"]: e
+        for e in entries
+        if e.get("quarantined") and results.get(e["seq"]) in _DONE
+    }
+
+
+def _results(entries: list[dict[str, Any]]) -> dict[int, str]:
+    results: dict[int, str] = {}
+    for entry in entries:
+        if entry["action"] == journal.OUTCOME:
+            # The first counts: whoever was given up while it was held up learns so and writes it down once more.
+            results.setdefault(entry["of"], entry["result"])
+    return results
+
+
+def _moves(intent: dict[str, Any]) -> bool:
+    # A store that was adopted before anything was live in it has no pointer.
+    return intent["action"] in _MOVES and intent["to"] is not None
 
 
 def references_for(history: History, partition: str) -> list[str]:

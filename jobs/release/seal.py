@@ -14,18 +14,19 @@ CHECK = "check"
 
 def sealed(content: Mapping[str, Any]) -> dict[str, Any]:
     """Return `content` with its digest."""
-    return {**content, CHECK: _digest(content)}
+    return {**content, CHECK: digest(content)}
 
 
 def opened(text: bytes) -> dict[str, Any] | None:
     """Return the content without its digest, or None when it was altered."""
     try:
         content = json.loads(text)
-        intact = content.pop(CHECK) == _digest(content)
+        intact = content.pop(CHECK) == digest(content)
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
     return content if intact else None
 
 
-def _digest(content: Mapping[str, Any]) -> str:
+def digest(content: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of `content`, whatever the order of its fields."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

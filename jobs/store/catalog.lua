@@ -1,10 +1,11 @@
--- The catalog's state machine: KEYS[1] is the catalog hash, ARGV[1] the transition. One call is one transition, on
+-- The catalog's state machine: KEYS[1] is the catalog hash, ARGV[1] the transition, ARGV[2] the caller's journal. One call is one transition, on
 -- one key, by the server's clock. Every answer is a list: "ok" or the name of a refusal, then details.
 -- jobs/store/catalog.py says what each transition means. Each gives the same answer when it arrives twice: a client
 -- repeats a call whose answer was lost.
 
 local key = KEYS[1]
 local transition = ARGV[1]
+local journal = ARGV[2]
 local time = redis.call('TIME')
 local now_ms = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 
@@ -63,11 +64,28 @@ local function stamp_references()
   end
 end
 
+-- An intent is named `<number>:<digest of its journal entry>`. The field of its number holds what became of it and that
+-- digest; 0.1.0 wrote no digest.
+local function split(intent)
+  local seq, digest = string.match(intent, '^(%d+):?(%x*)$')
+  return seq, digest
+end
+local function known(intent)
+  local seq, digest = split(intent)
+  local state, of = string.match(get('intent:' .. seq), '^(%S+) ?(%x*)$')
+  return state, of, digest
+end
+local function mark(intent, state)
+  local seq, digest = split(intent)
+  set('intent:' .. seq, state .. ' ' .. digest)
+end
+
 -- Every change of the pointer ends here: fields by name, the generation it was promised, the intent marked as done.
-local function point(seq, next_generation, fields)
+local function point(intent, next_generation, fields)
   for field, value in pairs(fields) do set(field, value) end
   set('generation', next_generation)
-  set('intent:' .. seq, next_generation)
+  mark(intent, next_generation)
+  local seq = split(intent)
   for _, old in ipairs(names('intent:')) do
     if tonumber(old) <= tonumber(seq) - INTENTS_KEPT then redis.call('HDEL', key, 'intent:' .. old) end
   end
@@ -76,11 +94,13 @@ local function point(seq, next_generation, fields)
 end
 
 -- What a change of the pointer is answered before anything is looked at: it was carried out before, or was given up
--- by a later command, or somebody else was quicker.
-local function overtaken(seq, expected, next_generation)
-  local told = get('intent:' .. seq)
-  if told == 'closed' then return {'closed'} end
-  if told ~= '' then return {'ok', told} end
+-- by a later command, or somebody else was quicker. Its number alone proves nothing: what Redis knows under it may be
+-- an entry of another history.
+local function overtaken(intent, expected, next_generation)
+  local state, of, digest = known(intent)
+  if state ~= nil and of ~= digest then return {'other_entry', (split(intent))} end
+  if state == 'closed' then return {'closed'} end
+  if state ~= nil then return {'ok', state} end
   if generation() ~= tonumber(expected) or tonumber(next_generation) <= generation() then
     return {'generation', tostring(generation())}
   end
@@ -175,38 +195,38 @@ function transitions.abandon(release, token)
   return {'ok'}
 end
 
-function transitions.activate(seq, expected, next_generation, release, force)
-  local refused = overtaken(seq, expected, next_generation) or unfit(release)
+function transitions.activate(intent, expected, next_generation, release, force)
+  local refused = overtaken(intent, expected, next_generation) or unfit(release)
   if refused then return refused end
   local live = get('live')
   if live == release then return {'already'} end
   local partition = record(release).partition
   if force ~= '1' and get('live_partition') > partition then return {'older', live} end
-  return point(seq, next_generation, {live = release, live_partition = partition, previous = live,
+  return point(intent, next_generation, {live = release, live_partition = partition, previous = live,
     canary = '', canary_share = '0', activated_at_ms = now_ms})
 end
 
-function transitions.rollback(seq, expected, next_generation, release, why)
-  local refused = overtaken(seq, expected, next_generation) or unfit(release)
+function transitions.rollback(intent, expected, next_generation, release, why)
+  local refused = overtaken(intent, expected, next_generation) or unfit(release)
   if refused then return refused end
   local left, entry = record(get('live')), record(release)
   if left == nil then return {'no_live'} end
   if left.digest == entry.digest then return {'same_lists', entry.digest} end
   set('quarantine:' .. left.digest, why)
-  return point(seq, next_generation, {live = release, live_partition = entry.partition, previous = '',
+  return point(intent, next_generation, {live = release, live_partition = entry.partition, previous = '',
     canary = '', canary_share = '0', activated_at_ms = now_ms})
 end
 
-function transitions.start_canary(seq, expected, next_generation, release, share)
-  local refused = overtaken(seq, expected, next_generation) or unfit(release)
+function transitions.start_canary(intent, expected, next_generation, release, share)
+  local refused = overtaken(intent, expected, next_generation) or unfit(release)
   if refused then return refused end
   if get('live') == release then return {'already'} end
   if get('live') == '' then return {'no_live'} end
-  return point(seq, next_generation, {canary = release, canary_share = share})
+  return point(intent, next_generation, {canary = release, canary_share = share})
 end
 
-function transitions.stop_canary(seq, expected, next_generation, why)
-  local refused = overtaken(seq, expected, next_generation)
+function transitions.stop_canary(intent, expected, next_generation, why)
+  local refused = overtaken(intent, expected, next_generation)
   if refused then return refused end
   local entry, live = record(get('canary')), record(get('live'))
   if entry == nil then return {'no_canary'} end
@@ -214,27 +234,28 @@ function transitions.stop_canary(seq, expected, next_generation, why)
     if live ~= nil and live.digest == entry.digest then return {'same_lists', entry.digest} end
     set('quarantine:' .. entry.digest, why)
   end
-  return point(seq, next_generation, {canary = '', canary_share = '0'})
+  return point(intent, next_generation, {canary = '', canary_share = '0'})
 end
 
-function transitions.restore(seq, expected, next_generation, live, previous)
-  local refused = overtaken(seq, expected, next_generation) or unfit(live)
+function transitions.restore(intent, expected, next_generation, live, previous)
+  local refused = overtaken(intent, expected, next_generation) or unfit(live)
   if refused then return refused end
   if previous ~= '' and unfit(previous) then return unfit(previous) end
-  return point(seq, next_generation, {live = live, live_partition = record(live).partition, previous = previous,
+  return point(intent, next_generation, {live = live, live_partition = record(live).partition, previous = previous,
     canary = '', canary_share = '0', activated_at_ms = now_ms})
 end
 
 -- Settles an intent whose publisher gave no outcome. From here on it is either done or can no longer be done. A
 -- catalog that lacks the generation or the release which the intent began with has lost what would tell.
-function transitions.close(seq, expected, release)
-  local told = get('intent:' .. seq)
-  if told == 'closed' then return {'closed'} end
-  if told ~= '' then return {'ok', told} end
+function transitions.close(intent, expected, release)
+  local state, of, digest = known(intent)
+  if state ~= nil and of ~= '' and of ~= digest then return {'other_entry', (split(intent))} end
+  if state == 'closed' then return {'closed'} end
+  if state ~= nil then return {'ok', state} end
   if generation() < tonumber(expected) or (release ~= '' and record(release) == nil) then
     return {'behind', tostring(generation())}
   end
-  set('intent:' .. seq, 'closed')
+  mark(intent, 'closed')
   return {'closed'}
 end
 
@@ -273,6 +294,29 @@ function transitions.finish_retire(release, token)
   return {'ok'}
 end
 
+-- The store becomes this journal's. One that has an owner is refused above.
+function transitions.claim()
+  set('journal', journal)
+  return {'ok'}
+end
+
+-- Takes the store over from another journal, knowingly: the pointer stays, the generation grows, and what was known of
+-- the other journal's intents is forgotten.
+function transitions.adopt(intent, expected, next_generation)
+  local state, of, digest = known(intent)
+  if get('journal') == journal and state ~= nil and of == digest then return {'ok', state} end
+  if generation() ~= tonumber(expected) or tonumber(next_generation) <= generation() then
+    return {'generation', tostring(generation())}
+  end
+  for _, old in ipairs(names('intent:')) do redis.call('HDEL', key, 'intent:' .. old) end
+  set('journal', journal)
+  return point(intent, next_generation, {})
+end
+
 local carry_out = transitions[transition]
 if carry_out == nil then return redis.error_reply('unknown transition ' .. transition) end
-return carry_out(unpack(ARGV, 2))
+
+-- A store has one journal: whatever a command of another one asks for is refused.
+local owner = get('journal')
+if owner ~= '' and owner ~= journal and transition ~= 'adopt' then return {'foreign', owner} end
+return carry_out(unpack(ARGV, 3))

@@ -20,10 +20,13 @@ message that arrives twice cannot bring about a state in between. A release's re
     quarantine    bars lists by digest; refused for lists that are served
     begin_retire  verified -> retiring, with a lease; refused for live, previous, canary, and what was so until lately
     finish_retire forgets a retired release
+    claim         the store, which has no journal yet, becomes that of the caller's journal
+    adopt         takes the store over from another journal; the pointer stays
 
-activate, rollback, start_canary, stop_canary and restore change the pointer. They carry the number of their journal
-entry, the generation they expect (another one: refused) and the one they make, which must be greater; carried out
-twice they answer twice and change once.
+activate, rollback, start_canary, stop_canary, restore and adopt change the pointer. They carry their intent, which is
+`<number>:<digest>` of the journal entry, the generation they expect (another one: refused) and the one they make,
+which must be greater; carried out twice they answer twice and change once. An intent's number that the catalog knows
+with another digest is refused, and so is everything but adopt that a command of another journal asks for.
 """
 
 import json
@@ -33,11 +36,19 @@ from typing import Any
 
 from redis.cluster import RedisCluster
 
+from jobs.runtime.errors import BrokenInput
 from jobs.store.cluster import confirmed, patiently
 from schemas import keys
 from schemas.pointer import Pointer, parse_pointer
 
 _SCRIPT = files("jobs.store").joinpath("catalog.lua").read_text("utf-8")
+
+#: What a command does about a store whose history is not that of its journal.
+WAYS_OUT = (
+    "if NIGHTSHELF_ARTIFACTS and NIGHTSHELF_NAMESPACE are the right ones: `nightshelf reconcile --dry-run` says what "
+    "differs, `nightshelf reconcile` takes the history that Redis holds, and `nightshelf reconcile --adopt --by WHO "
+    "--reason WHY` lets this journal take the store over"
+)
 
 LOADING, VERIFIED, RETIRING = "loading", "verified", "retiring"
 
@@ -57,12 +68,18 @@ class Answer:
 
 @dataclass(frozen=True)
 class Content:
-    """The whole catalog: releases by id and quarantine entries by digest, both as the script keeps them."""
+    """The whole catalog: releases by id and quarantine entries by digest, both as the script keeps them.
+
+    `journal` is the id of the journal that the store belongs to ("" for none yet), `intents` maps numbers of journal
+    entries to the digests that the catalog knows them by ("" where 0.1.0 wrote none).
+    """
 
     generation: int
     pointer: Pointer | None
     releases: dict[str, dict[str, Any]]
     quarantine: dict[str, dict[str, Any]]
+    journal: str
+    intents: dict[int, str]
 
     @property
     def referenced(self) -> set[str]:
@@ -88,18 +105,32 @@ class Content:
 
 
 class Catalog:
-    """The catalog of one namespace."""
+    """The catalog of one namespace, as a command with the journal of id `journal` asks it."""
 
-    def __init__(self, cluster: RedisCluster, namespace: str) -> None:
-        """Use `cluster` for every call; it stays the caller's to close."""
+    def __init__(self, cluster: RedisCluster, namespace: str, journal: str = "") -> None:
+        """Use `cluster` for every call; it stays the caller's to close. No `journal` may change an owned store."""
+        self.journal, self.namespace = journal, namespace
         self._cluster = cluster
         self._key = keys.catalog(namespace)
 
     def change(self, transition: str, *arguments: str | float) -> Answer:
-        """Carry out one transition; the module's docstring lists them."""
-        call = ("EVAL", _SCRIPT, 1, self._key, transition, *arguments)
+        """Carry out one transition; the module's docstring lists them.
+
+        Raises BrokenInput when the store belongs to another journal, or knows another entry under an intent's number.
+        """
+        call = ("EVAL", _SCRIPT, 1, self._key, transition, self.journal, *arguments)
         raw: Any = patiently(lambda: self._cluster.execute_command(*call))
         word, *details = (_text(part) for part in raw)
+        if word == "foreign":
+            raise BrokenInput(
+                f"the store belongs to another journal: {details[0]}", self._key, WAYS_OUT
+            )
+        if word == "other_entry":
+            raise BrokenInput(
+                f"Redis knows another entry under the number {details[0]} of this journal",
+                self._key,
+                WAYS_OUT,
+            )
         return Answer(word, tuple(details))
 
     def read(self) -> Content:
@@ -111,6 +142,12 @@ class Catalog:
             pointer=parse_pointer([fields.get(name) for name in keys.POINTER_FIELDS]),
             releases=_parsed(fields, keys.RELEASE_FIELD),
             quarantine=_parsed(fields, keys.QUARANTINE_FIELD),
+            journal=fields.get(keys.JOURNAL_ID, ""),
+            intents={
+                int(name.removeprefix(keys.INTENT_FIELD)): value.partition(" ")[2]
+                for name, value in fields.items()
+                if name.startswith(keys.INTENT_FIELD)
+            },
         )
 
     def confirm(self, timeout_ms: int = 1000) -> bool | None:

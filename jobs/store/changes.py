@@ -2,7 +2,7 @@
 
 In: an open store and what to change. Out: the change, or a refusal that is written down. Guarantees that a crash at any
 place leaves a state that the next command settles: an intent without an outcome is looked up in the catalog by its
-number, and either it was carried out there, or from then on it can no longer be.
+number and its digest, and either it was carried out there, or from then on it can no longer be.
 """
 
 import json
@@ -19,7 +19,7 @@ from jobs.release.folder import Artifacts
 from jobs.release.history import History
 from jobs.runtime.errors import NightshelfError, TryLater
 from jobs.runtime.settings import Settings
-from jobs.store import journal_copy
+from jobs.store import histories, journal_copy
 from jobs.store.catalog import Answer, Catalog, Content
 from jobs.store.cluster import TROUBLES, connected
 
@@ -78,8 +78,27 @@ def opened(artifacts: Artifacts, settings: Settings) -> Iterator[Store]:
         yield Store(cluster, Catalog(cluster, settings.namespace), artifacts, settings)
 
 
-def settled(store: Store) -> Standing:
-    """Return how things stand, after settling open intents and carrying missing quarantines to Redis."""
+def settled(store: Store, *, begins: bool = False) -> Standing:
+    """Return how things stand, after settling open intents and carrying missing quarantines to Redis.
+
+    A store without an owner becomes that of this journal, one without entries only with `begins`. Raises BrokenInput
+    when the store and the journal do not belong together.
+    """
+    require_own(store, begins=begins)
+    return settled_own(store)
+
+
+def require_own(store: Store, *, begins: bool = False) -> None:
+    """Raise BrokenInput unless the store belongs to this journal, or has no owner and now becomes its own."""
+    folder = store.artifacts.journal
+    compared = histories.compare(store.cluster, store.namespace, folder)
+    histories.require_one(compared, store.namespace, folder)
+    if begins or compared.entries or compared.content.journal:
+        histories.claim(store.cluster, store.catalog, compared, folder)
+
+
+def settled_own(store: Store) -> Standing:
+    """Do the same as `settled` for a store that is known to be this journal's."""
     past = history.fold(journal.read(store.artifacts.journal))
     deadline = time.monotonic() + PATIENCE_S
     while past.opened and time.monotonic() < deadline:
@@ -98,7 +117,7 @@ def _close(store: Store, intent: dict[str, Any]) -> None:
         told = store.catalog.change("quarantine", intent["quarantined"], json.dumps(intent))
     else:
         told = store.catalog.change(
-            "close", intent["seq"], intent["expected"], intent.get("to") or ""
+            "close", journal.name(intent), intent["expected"], intent.get("to") or ""
         )
     if told.word != "behind":
         settle(store, intent, told)
@@ -139,6 +158,12 @@ def require_whole(standing: Standing) -> None:
 
 def bar_now(store: Store, entry: dict[str, Any]) -> bool:
     """Carry out a quarantine that stands in the journal; say whether the lists are barred (served ones are not)."""
+    require_own(store)
+    return bar_own(store, entry)
+
+
+def bar_own(store: Store, entry: dict[str, Any]) -> bool:
+    """Do the same as `bar_now` in a store that is known to be this journal's."""
     answer = store.catalog.change("quarantine", entry["quarantined"], json.dumps(entry))
     _outcome(store, entry, answer)
     copy(store)
@@ -165,7 +190,9 @@ def change(
         store.artifacts.journal, action, generation=following, expected=expected, **entry
     )
     why = (json.dumps(intent),) if with_entry else ()
-    answer = store.catalog.change(transition, intent["seq"], expected, following, *arguments, *why)
+    answer = store.catalog.change(
+        transition, journal.name(intent), expected, following, *arguments, *why
+    )
     _outcome(store, intent, answer)
     if not answer.ok:
         copy(store)

@@ -8,9 +8,14 @@
  * Time: the grace of a retire is longer than an edge replica follows a pointer that it does not read again.
  *
  * -DCRASHES=n -DWIPES=n -DFROZEN=n -DREPEATS=n bound what goes wrong, -DCOMMANDS=n how much each publisher does.
+ * -DBACKS=n bounds how often the journal comes back from a backup that lacks its last entry: commands that ran are dead by
+ * then, and Redis is not wiped before the next command has looked. An entry is known by its id, not by its number.
  * -DNO_... takes one guard of the code away; spin must then find a violation (tests/faults/test_protocol.py).
  */
 
+#ifndef BACKS
+#define BACKS 0
+#endif
 #define RELEASES 3
 #define WHOLE 3                       /* both keys of a release */
 #define INTENTS 10
@@ -49,6 +54,17 @@ byte intents;
 byte kind[INTENTS + 1], expects[INTENTS + 1], makes[INTENTS + 1], target[INTENTS + 1], before[INTENTS + 1];
 byte bars[INTENTS + 1], result[INTENTS + 1];
 
+#if BACKS > 0
+/* ---- a journal that goes back in time: ids of entries, what the catalog and the copy in Redis know, what was done -- */
+#define IDS 16
+byte made, id[INTENTS + 1], told_id[INTENTS + 1];
+byte copied, copied_result[INTENTS + 1];
+bool done[IDS + 1];
+#define set_told(n, what) told[n] = what; told_id[n] = id[n]
+#else
+#define set_told(n, what) told[n] = what
+#endif
+
 /* ---- an edge replica: the release whose keys it may read, and the generation it saw ---------------------------- */
 byte reads, seen;
 
@@ -59,6 +75,9 @@ bool fresh[TOKENS + 1];               /* leases that have not run out, by the cl
 
 /* ---- what goes wrong ------------------------------------------------------------------------------------------ */
 byte crashes = CRASHES, wipes = WIPES, frozen = FROZEN, repeats = REPEATS;
+#if BACKS > 0
+byte backs = BACKS;
+#endif
 bool killed[2];
 byte tokens, ended;
 bool last_turn;
@@ -81,7 +100,10 @@ inline point(seq, to, prev) {
     assert(state[to] == VERIFIED && keys[to] == WHOLE);  /* the live release is always complete */
     assert(makes[seq] > greatest);                       /* the generation only grows */
     assert(!barred[to]);                                 /* what was rolled back from never comes back */
-    previous = prev; live = to; generation = makes[seq]; greatest = makes[seq]; told[seq] = DONE;
+    previous = prev; live = to; generation = makes[seq]; greatest = makes[seq]; set_told(seq, DONE);
+#if BACKS > 0
+    done[id[seq]] = true;
+#endif
     idle[1] = idle[1] && !referenced(1); idle[2] = idle[2] && !referenced(2); idle[3] = idle[3] && !referenced(3);
 }
 
@@ -97,8 +119,13 @@ inline fits(to, answer) {
 /* activate, rollback and restore of catalog.lua */
 inline carry_out(seq, answer) {
     if
-    :: told[seq] == CLOSED -> answer = REFUSED
+#if BACKS > 0 && !defined(NO_DIGEST)
+    :: told[seq] != UNTOLD && told_id[seq] != id[seq] -> answer = REFUSED
+    :: told[seq] == DONE && told_id[seq] == id[seq] -> answer = OK
+#else
     :: told[seq] == DONE -> answer = OK
+#endif
+    :: told[seq] == CLOSED -> answer = REFUSED
 #ifndef NO_GENERATION
     :: told[seq] == UNTOLD && (generation != expects[seq] || makes[seq] <= generation) -> answer = REFUSED
 #endif
@@ -172,7 +199,12 @@ inline append(what, to, prev, bar) {
     kind[intents] = what; target[intents] = to; before[intents] = prev; bars[intents] = bar;
     expects[intents] = expected;
     makes[intents] = (expected > was_greatest -> expected : was_greatest) + 1;
-    result[intents] = OPEN; told[intents] = UNTOLD;
+    result[intents] = OPEN;
+#if BACKS > 0
+    made++; id[intents] = made;
+#else
+    told[intents] = UNTOLD;
+#endif
     seq = intents; sent[me] = seq
 }
 
@@ -198,7 +230,31 @@ inline outcome(n, what) { if :: result[n] == OPEN -> result[n] = what :: else fi
 /* jobs/store/changes.settled: open intents are closed for good, or found to have been carried out */
 inline to_next_open() { do :: n <= intents && result[n] != OPEN -> n++ :: else -> break od }
 
+/* jobs/store/histories.py and jobs/reconcile.py: Redis's copy knows more than the journal, which takes it */
+inline compare() {
+    d_step {
+        if
+        :: copied > intents ->
+            n = intents + 1;
+            do :: n <= copied -> result[n] = copied_result[n]; n++ :: else -> break od;
+            intents = copied; n = 0
+        :: else
+        fi
+    }
+}
+
+inline copy() {
+    d_step {
+        n = 1;
+        do :: n <= intents -> copied_result[n] = result[n]; n++ :: else -> break od;
+        copied = (intents > copied -> intents : copied); n = 0
+    }
+}
+
 inline settle() {
+#if BACKS > 0 && !defined(NO_COMPARE)
+    compare();
+#endif
     d_step { n = 1; to_next_open(); answer = 0 };
     do
     :: n <= intents ->
@@ -209,7 +265,7 @@ inline settle() {
             :: told[n] == UNTOLD && (generation < expects[n] || state[target[n]] == NONE) -> answer = BEHIND
             :: else -> answer = REFUSED;
 #ifndef NO_CLOSE
-                told[n] = CLOSED
+                set_told(n, CLOSED)
 #endif
             fi
         };
@@ -227,6 +283,9 @@ inline settle() {
         was_live = past_live; was_greatest = past_generation; was_intents = intents;
         forget_past()
     }
+#if BACKS > 0
+    ; copy()
+#endif
 }
 
 /* jobs/store/removal.remove */
@@ -304,7 +363,13 @@ inline change(what, to, prev, bar) {
     :: repeats > 0 -> d_step { repeats--; carry_out(seq, answer) }
     :: true
     fi;
+#if BACKS > 0
+    assert(answer != OK || done[id[seq]]);               /* no command says that it did what it did not do */
+#endif
     d_step { outcome(seq, answer); seq = 0; answer = 0 }
+#if BACKS > 0
+    ; copy()
+#endif
 }
 
 inline restoring() {
@@ -379,7 +444,13 @@ proctype misfortune() {
     do
     :: d_step { crashes > 0 && !killed[0] && ended == 0 -> crashes--; killed[0] = true }
     :: d_step { crashes > 0 && !killed[1] && ended == 0 -> crashes--; killed[1] = true }
+#if BACKS > 0
+    :: d_step { backs > 0 && intents > 1 && copied >= intents && ended == 0 -> backs--;
+            intents--; killed[0] = true; killed[1] = true; sent[0] = 0; sent[1] = 0; late = 0 }
+    :: d_step { wipes > 0 && copied <= intents -> wipes--; copied = 0;
+#else
     :: d_step { wipes > 0 -> wipes--;
+#endif
             generation = 0; live = 0; previous = 0; reads = 0;
             r = 1;
             do
@@ -439,6 +510,9 @@ proctype last_publisher(byte me) {
 
 init {
     d_step {
+#if BACKS > 0
+        made = 1; id[1] = 1; told_id[1] = 1; done[1] = true; copied = 1; copied_result[1] = OK;
+#endif
         /* release 1 went live by the first intent */
         intents = 1; kind[1] = ACTIVATE; target[1] = 1; makes[1] = 1; result[1] = OK; told[1] = DONE;
         state[1] = VERIFIED; keys[1] = WHOLE; live = 1; generation = 1; greatest = 1

@@ -13,7 +13,7 @@ Bounds = tuple[int, int, int, int, int]
 
 
 def _searched(folder: Path, bounds: Bounds, *without: str) -> str:
-    """Return what spin says of the model within these bounds, with some guards taken away."""
+    """Return what spin says of the model within these bounds, with some guards taken away or other bounds set."""
     names = ("CRASHES", "WIPES", "FROZEN", "REPEATS", "COMMANDS")
     defined = [f"-D{name}={n}" for name, n in zip(names, bounds, strict=True)]
     defined += [f"-D{guard}" for guard in without]
@@ -27,8 +27,8 @@ def _searched(folder: Path, bounds: Bounds, *without: str) -> str:
     return found.stdout
 
 
-def _holds(folder: Path, bounds: Bounds) -> None:
-    told = _searched(folder, bounds)
+def _holds(folder: Path, bounds: Bounds, *more: str) -> None:
+    told = _searched(folder, bounds, *more)
     assert "errors: 0" in told, told
     assert "Search not completed" not in told, told
 
@@ -44,6 +44,33 @@ def test_nothing_breaks_it_while_one_publisher_dies_and_redis_is_wiped(tmp_path:
 def test_nothing_breaks_it_in_larger_searches(tmp_path: Path, bounds: Bounds) -> None:
     """The same with a frozen publisher and a repeated call besides, and with a wipe and two commands each."""
     _holds(tmp_path, bounds)
+
+
+def test_a_journal_that_goes_back_in_time_breaks_nothing(tmp_path: Path) -> None:
+    """It comes back without its last entry: nothing is claimed that was not done, and the next goes on."""
+    _holds(tmp_path, (0, 0, 0, 0, 1), "BACKS=1")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize(("bounds", "backs"), [((1, 1, 0, 0, 1), 1), ((0, 1, 0, 1, 1), 2)])
+def test_nor_with_other_misfortune_besides(tmp_path: Path, bounds: Bounds, backs: int) -> None:
+    """The same while a publisher dies and Redis is wiped, and twice with a repeated call."""
+    _holds(tmp_path, bounds, f"BACKS={backs}")
+
+
+@pytest.mark.parametrize(
+    ("guards", "bounds"),
+    [
+        (("NO_COMPARE", "NO_DIGEST"), (0, 0, 0, 0, 1)),
+        (("NO_COMPARE",), (0, 1, 0, 0, 1)),
+    ],
+)
+def test_a_number_alone_proves_nothing(
+    tmp_path: Path, guards: tuple[str, ...], bounds: Bounds
+) -> None:
+    """Without comparing, by number alone or after a wipe, spin finds a way to break a promise."""
+    assert _VIOLATED in _searched(tmp_path, bounds, "BACKS=1", *guards)
 
 
 @pytest.mark.parametrize(

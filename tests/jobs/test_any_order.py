@@ -151,9 +151,10 @@ class Shelf(RuleBasedStateMachine):
     @rule()
     def repeat(self) -> None:
         """The last message to the catalog arrives twice: the client library had its answer lost."""
-        transition, *arguments = self.sent[-1]
+        journal_id, transition, *arguments = self.sent[-1]
         with store.connected(self.settings) as cluster:
-            Catalog(cluster, self.settings.namespace).change(str(transition), *arguments)
+            own = Catalog(cluster, self.settings.namespace, str(journal_id))
+            own.change(str(transition), *arguments)
 
     @precondition(lambda self: self.lost or self.dead)
     @rule()
@@ -233,7 +234,7 @@ def _search(settings: Settings, written: Path, examples: int, steps: int) -> Non
     change = Catalog.change
 
     def noted(self: Catalog, transition: str, *arguments: str | float) -> Answer:
-        sent.append((transition, *arguments))
+        sent.append((self.journal, transition, *arguments))
         return change(self, transition, *arguments)
 
     with pytest.MonkeyPatch.context() as patch:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.release import journal
+from jobs.release import journal, journal_identity
 from jobs.runtime.errors import BrokenInput, TryLater
 
 
@@ -105,3 +105,38 @@ def test_entries_are_plain_json(tmp_path: Path) -> None:
     journal.append(tmp_path, journal.QUARANTINE, who="ada", why="odd", release="r", quarantined="d")
     content = json.loads((tmp_path / "0000000001.json").read_text())
     assert (content["who"], content["quarantined"], content["seq"]) == ("ada", "d", 1)
+
+
+@pytest.mark.parametrize(
+    "error", [PermissionError(13, "Permission denied"), OSError(5, "I/O error")]
+)
+def test_an_unreadable_journal_is_not_an_empty_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: OSError
+) -> None:
+    """A folder that cannot be listed is refused, for reading and for writing; so is a file in its place."""
+    _append_many(tmp_path / "journal", "ada", 1)
+
+    def unreadable(_folder: Path) -> None:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "scandir", unreadable)
+        with pytest.raises(BrokenInput, match=f"cannot be read: {error.strerror}"):
+            journal.read(tmp_path / "journal")
+        with pytest.raises(BrokenInput, match="cannot be read"):
+            _append_many(tmp_path / "journal", "ada", 1)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BrokenInput, match="cannot be read: Not a directory"):
+        journal.read(tmp_path / "file")
+
+
+def test_a_journal_has_one_id_for_ever(tmp_path: Path) -> None:
+    """It is made once, whoever asks, and an altered file is found."""
+    assert journal_identity.read(tmp_path) is None
+    made = journal_identity.make(tmp_path)
+    assert journal_identity.make(tmp_path, "other") == journal_identity.read(tmp_path) == made
+    assert journal.read(tmp_path) == []
+    file = journal_identity.path(tmp_path)
+    file.write_text(file.read_text().replace(made, "f" * 32))
+    with pytest.raises(BrokenInput, match="was altered"):
+        journal_identity.read(tmp_path)

@@ -4,9 +4,11 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
+from jobs.runtime.errors import BrokenInput
 from jobs.runtime.settings import Settings
 from jobs.store.catalog import Answer, Catalog
 from schemas import keys
@@ -213,6 +215,71 @@ def test_settling_an_intent_that_was_carried_out_says_so(catalog: Catalog) -> No
     verified(catalog, OLD)
     assert activate(catalog, 1, 0, OLD).ok
     assert catalog.change("close", 1, 0, OLD) == Answer("ok", ("1",))
+
+
+def test_an_intent_is_known_by_its_content(catalog: Catalog, settings: Settings) -> None:
+    """The number of an intent that was carried out or closed is refused with another digest, for each transition."""
+    two_live(catalog)
+    verified(catalog, OTHER)
+    assert catalog.change("activate", "5:aa", 2, 3, OTHER, 0) == Answer("ok", ("3",))
+    assert catalog.change("activate", "5:aa", 2, 3, OTHER, 0) == Answer("ok", ("3",))
+    assert catalog.change("close", "6:aa", 3, "") == Answer("closed")
+    assert store.fields(settings)[b"intent:5"] == b"3 aa"
+    assert catalog.read().intents == {1: "", 3: "", 5: "aa", 6: "aa"}
+    before = store.fields(settings)
+    for intent in ("5:bb", "6:bb"):
+        for transition, *arguments in (
+            ("activate", OLD, 1),
+            ("rollback", OLD, WHY),
+            ("start_canary", OLD, 0.1),
+            ("stop_canary", ""),
+            ("restore", OLD, ""),
+        ):
+            with pytest.raises(BrokenInput, match=r"another entry under the number [56]"):
+                catalog.change(str(transition), intent, 3, 4, *arguments)
+        with pytest.raises(BrokenInput, match="another entry"):
+            catalog.change("close", intent, 3, "")
+    assert store.fields(settings) == before
+
+
+def test_a_store_obeys_its_own_journal_alone(catalog: Catalog, settings: Settings) -> None:
+    """Once claimed, whatever a command of another journal asks for is refused and changes nothing."""
+    two_live(catalog)
+    catalog.journal = "mine"
+    assert [catalog.change("claim").word for _ in range(2)] == ["ok", "ok"]
+    assert catalog.read().journal == "mine"
+    before = store.fields(settings)
+    for catalog.journal in ("theirs", ""):
+        for transition, *arguments in (
+            ("claim",),
+            ("begin_load", OTHER, "d", "2026-01-03", MINE, "me", MINUTE_MS, "[1, 1]"),
+            ("activate", "5:aa", 2, 3, OLD, 1),
+            ("quarantine", "d", WHY),
+            ("close", "5:aa", 2, ""),
+            ("begin_retire", OLD, 0, "r", "me", MINUTE_MS),
+        ):
+            with pytest.raises(BrokenInput, match="belongs to another journal: mine"):
+                catalog.change(str(transition), *arguments)
+    assert store.fields(settings) == before
+
+
+def test_a_store_is_taken_over_once(catalog: Catalog) -> None:
+    """The pointer stays, the generation grows, the other journal's intents are forgotten; told twice, done once."""
+    two_live(catalog)
+    catalog.journal = "mine"
+    assert catalog.change("claim").ok
+    pointer = catalog.read().pointer
+    catalog.journal = "theirs"
+    assert catalog.change("adopt", "1:bb", 1, 2) == Answer("generation", ("2",))
+    assert catalog.change("adopt", "1:bb", 2, 3) == Answer("ok", ("3",))
+    assert catalog.change("adopt", "1:bb", 2, 3) == Answer("ok", ("3",))
+    after = catalog.read()
+    assert pointer is not None
+    assert after.pointer == replace(pointer, generation=3)
+    assert (after.journal, after.intents) == ("theirs", {1: "bb"})
+    catalog.journal = "mine"
+    with pytest.raises(BrokenInput, match="theirs"):
+        activate(catalog, 5, 3, OLD, force=1)
 
 
 def test_a_catalog_that_lost_data_settles_nothing(catalog: Catalog, settings: Settings) -> None:

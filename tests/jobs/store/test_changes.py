@@ -1,13 +1,12 @@
 """Settling what died, bringing Redis up to the journal, and Redis that went back in time."""
 
-import json
 import time
 from collections.abc import Iterator
 
 import pytest
 
 from jobs import activate, list_releases, publish, restore, retire, rollback, steer
-from jobs.release import journal
+from jobs.release import journal, seal
 from jobs.release.folder import Artifacts
 from jobs.runtime.errors import GateRefused, TryLater
 from jobs.runtime.settings import Settings
@@ -42,7 +41,7 @@ def test_a_held_up_command_cannot_act_after_it_was_given_up(
     )
     changes.settled(opened)
     late = opened.catalog.change(
-        "activate", intent["seq"], generation, generation + 1, folder.release, 0
+        "activate", journal.name(intent), generation, generation + 1, folder.release, 0
     )
     assert late.word == "closed"
     found = list_releases.run(artifacts, settings)
@@ -76,11 +75,11 @@ def test_another_commands_intent_is_waited_for(
 def test_the_journal_is_copied_to_redis(
     opened: Store, artifacts: Artifacts, settings: Settings
 ) -> None:
-    """Entry by entry, under its number; what is missing comes with the next command."""
+    """Entry by entry, under its number, with its checksum; what is missing comes with the next command."""
     outside.go_live(artifacts, settings, "2026-01-01")
     entries = journal.read(artifacts.journal)
     copied = outside.fields(settings, "shelf:journal")
-    assert {int(name): json.loads(value) for name, value in copied.items()} == {
+    assert {int(name): seal.opened(value) for name, value in copied.items()} == {
         e["seq"]: e for e in entries
     }
     outside.put_back(settings, {b"1": copied[b"1"]}, "shelf:journal")
