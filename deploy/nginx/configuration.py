@@ -27,6 +27,8 @@ CONFIGURATION = "nginx.conf"
 _TEMPLATES = Path(__file__).with_name("templates")
 _PAGE = Path(__file__).parents[1] / "page"
 #: The page's files: nothing else on disk is ever served.
+_NJS = "ngx_http_js_module.so"
+_SCRIPTS = ("api_keys.js", "if_none_match.js")
 PAGE_FILES = ("index.html", "shelf.css", "shelf.js", "api.js", "favicon.svg")
 _MEMORY = Path("/dev/shm")  # noqa: S108  # the one tmpfs that every Linux has; the folder in it is made by NGINX
 #: What NGINX itself answers when it answers with an error: status -> (title, detail).
@@ -71,7 +73,8 @@ def write(folder: Path, settings: NginxSettings) -> Path:
         (folder / name).mkdir(parents=True, exist_ok=True)
     for name in PAGE_FILES:
         shutil.copyfile(_PAGE / name, folder / "page" / name)
-    shutil.copyfile(_TEMPLATES / "api_keys.js", folder / "api_keys.js")
+    for name in _SCRIPTS:
+        shutil.copyfile(_TEMPLATES / name, folder / name)
     if settings.tls:
         _replace(folder / "tls.conf", _render("tls.conf.j2", settings, folder))
     if settings.nginx_waf_rules:
@@ -148,6 +151,9 @@ def _render(template: str, settings: NginxSettings, folder: Path) -> str:
         place=_digest(f"{socket.gethostname()} {folder.resolve()}"),
         problems={status: _described(status, settings) for status in PROBLEMS},
         same_as=_SAME_AS,
+        # Keys cannot do without the module: where it is missing, NGINX says so.
+        njs=bool(settings.nginx_api_keys_file) or (Path(settings.nginx_modules) / _NJS).is_file(),
+        njs_module=_NJS,
         page_files=PAGE_FILES[1:],
     )
 

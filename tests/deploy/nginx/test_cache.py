@@ -102,6 +102,45 @@ def test_a_client_that_holds_the_answer_gets_a_304(front: Front) -> None:
         assert front.get(path, If_None_Match='"other"').status == 200
 
 
+@pytest.mark.parametrize(
+    "path", ["/v1/users/9/recommendations?limit=40", "/v1/books/6", "/v1/recommendations?user_id=4"]
+)
+def test_repeated_lines_of_if_none_match_are_one_list(front: Front, path: str) -> None:
+    """A tag in any of two lines gives 304, no tag the answer; what is kept stays an answer with a body."""
+    whole = front.get(path)
+    tag = whole.headers["etag"].encode()
+    for lines, status in (
+        ([b'"a"', b"W/" + tag], 304),
+        ([tag, b'"a"'], 304),
+        ([b'"a"', b'"b", ' + tag], 304),
+        ([b'"a"', b'"b"'], 200),
+    ):
+        assert _asked(front, path, lines) == status, lines
+    again = front.get(path)
+    assert (again.status, again.body) == (200, whole.body)
+
+
+def test_repeated_lines_open_nothing_else(front: Front) -> None:
+    """What is refused for another reason, odd bytes in a tag and paths that are not lists stay refused."""
+    tag = [b'"a"', b'"b"']
+    assert _asked(front, "/metrics", tag) == 400
+    assert _asked(front, "/v1/../metrics", tag) == 400
+    assert _asked(front, "/v1/%2e%2e/metrics", tag) == 400
+    assert _asked(front, "/v1/popular", tag, method=b"POST") == 400
+    assert _asked(front, "/v1/popular", [b'"a"', b"\xff"]) == 400
+    assert _asked(front, "/v1/popular", tag, before=b"Host: y\r\n") == 400
+    assert _asked(front, "/v1/popular", [b'"a"'], before=b"Host: y\r\n") == 400
+
+
+def _asked(
+    front: Front, path: str, tags: list[bytes], *, method: bytes = b"GET", before: bytes = b""
+) -> int:
+    """Return the status that a request with these lines of If-None-Match gets; `before` stands before them."""
+    lines = b"".join(b"If-None-Match: " + tag + b"\r\n" for tag in tags)
+    head = method + b" " + path.encode() + b" HTTP/1.1\r\nHost: x\r\n" + before + lines
+    return int(front.raw(head + b"Connection: close\r\n\r\n").split(b" ", 2)[1])
+
+
 def test_large_answers_are_compressed_and_their_tags_still_match(front: Front) -> None:
     """Forty books are compressed, ten are not worth it; the weakened tag of the compressed one gives 304."""
     large, small = "/v1/users/8/recommendations?limit=40", "/v1/users/8/recommendations?limit=10"

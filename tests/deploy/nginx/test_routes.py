@@ -33,6 +33,7 @@ _ROUTES = {
     "= /metrics": ("/metrics", 200, "text/plain; version=0.0.4; charset=utf-8"),
     "= /nginx-status": ("/nginx-status", 200, "text/plain"),
     "= /_refused": ("/_refused", 404, _PROBLEM),
+    "= /_repeated_tags": ("/_repeated_tags", 404, _PROBLEM),
     "/v1/books/": ("/v1/books/3/similar", 200, _JSON),
     "= /v1": ("/v1", 404, _PROBLEM),
     "= /v1/books": ("/v1/books", 404, _PROBLEM),
