@@ -85,6 +85,11 @@ packages-deploy: packages
 test-deploy: packages-deploy .venvs/dev/.complete ## the whole stack from images: answers, ports, rights, losses under traffic
 	.venvs/dev/bin/pytest -m slow -s tests/deploy/stack
 
+.PHONY: cases
+cases: packages .venvs/dev/.complete ## handed inputs in CASES=folder (files/, drops/) and situations of the store
+	NIGHTSHELF_CASES="$(abspath $(or $(CASES),$(error name a folder: make cases CASES=...)))" \
+	    .venvs/dev/bin/pytest tests/cases
+
 .PHONY: check
 check: .venvs/dev/.complete ## format, lint, types, layers
 	.venvs/dev/bin/ruff format --check .

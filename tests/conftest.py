@@ -133,9 +133,14 @@ def goodbooks_old(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def pytest_report_header() -> list[str]:
     """Say on which data the tests run."""
+    without = {
+        "GOODBOOKS_DIR": "a small excerpt stands in",
+        "GOODBOOKS_OLD_DIR": "a small excerpt stands in",
+        "NIGHTSHELF_CASES": "no handed case is run",
+    }
     return [
-        f"{variable}: {os.environ.get(variable) or 'not set, a small excerpt stands in'}"
-        for variable in ("GOODBOOKS_DIR", "GOODBOOKS_OLD_DIR")
+        f"{variable}: {os.environ.get(variable) or f'not set, {instead}'}"
+        for variable, instead in without.items()
     ]
 
 

@@ -1,5 +1,6 @@
 """Redis of other kinds than the three lasting primaries: one that forgets, one alone, one without cluster mode."""
 
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from schemas.environment import Node
 from tests.cases.shop import BY, Shop, flush, in_batches, told, used_memory
 from tests.conftest import free_ports, running_nodes
 from tests.serving.conftest import ending, start_replica
+from tests.waiting import until
 
 _ROOM = 100_000
 
@@ -33,6 +35,18 @@ def forgetful(
         yield shop
     finally:
         shop.configure(maxmemory=0, maxmemory_policy="noeviction")
+
+
+def test_a_store_that_may_forget_is_not_loaded(forgetful: Shop) -> None:
+    """`check-store` names both reasons with their figures, and `publish` refuses without a value written."""
+    new = forgetful.write("2026-01-05", 5)
+    check = forgetful.command("check-store")
+    assert check.exit_code != 0
+    for word in ("allkeys-lru", "maxmemory"):
+        assert word in check.told, check.told
+    said = forgetful.refused("publish", "--release", new)
+    assert "allkeys-lru" in said.told, said.told
+    assert forgetful.done("audit", "--all").outcome["differing"] == 0
 
 
 def test_restore_makes_the_live_release_complete_first(forgetful: Shop) -> None:
@@ -72,3 +86,38 @@ def test_a_cluster_of_one_primary_works(
             lambda running: told(in_batches(running, [1])) == {(shop.days[2], "als", None)}
         )
         assert told(in_batches(replica, everybody)) == {(shop.days[2], "als", None)}
+
+
+def test_a_redis_without_cluster_mode_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every command says that this is no cluster and how a cluster of one node is made."""
+    (port,) = free_ports(1)
+    command = [cluster.server_program(), "--port", str(port), "--save", "", "--dir", str(tmp_path)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    try:
+        with redis.Redis(port=port) as client:
+            until(lambda: _answers(client), "the Redis answers", 60)
+            shop = Shop((Node("127.0.0.1", port),), tmp_path, capsys, monkeypatch)
+            one = shop.write("2026-01-01")
+            for arguments in (
+                ("publish", "--release", one),
+                ("activate", "--release", one),
+                ("restore",),
+                ("check-store",),
+                ("releases",),
+            ):
+                result = shop.command(*arguments)
+                assert result.exit_code == 4, (arguments, result)
+                assert "cluster-enabled yes" in result.told, result.told
+            assert client.dbsize() == 0
+    finally:
+        process.terminate()
+        process.wait(timeout=60)
+
+
+def _answers(client: redis.Redis) -> bool:
+    try:
+        return bool(client.ping())
+    except redis.ConnectionError:
+        return False
