@@ -35,7 +35,7 @@ def test_a_day_that_waits_holds_up_nobody_and_is_late_in_the_end(
 ) -> None:
     """Another day trains beside it, and one alert comes, after the wait: the deadline of 1 s is not the wait's."""
     airflow = waiting.airflow
-    until(lambda: airflow.runs(TRAIN), lambda: airflow.runs(TRAIN))
+    until(lambda: bool(airflow.runs(TRAIN)), lambda: airflow.runs(TRAIN))
     (scheduled,) = airflow.runs(TRAIN)
     waits = scheduled["dag_run_id"]
     until(
@@ -52,7 +52,7 @@ def test_a_day_that_waits_holds_up_nobody_and_is_late_in_the_end(
     assert airflow.wait(TRAIN, waits) == "failed"
     assert airflow.tasks(TRAIN, waits)["drop"] == "failed"
     until(
-        lambda: [one for one in waiting.alertmanager.alerts() if _is_of(one, days[-1])],
+        lambda: any(_is_of(one, days[-1]) for one in waiting.alertmanager.alerts()),
         waiting.alertmanager.alerts,
     )
     (alert,) = [one for one in waiting.alertmanager.alerts() if _is_of(one, days[-1])]
