@@ -1,8 +1,8 @@
 """Train one day's release and judge it; publishing it is `recommender_publish`'s.
 
-**A run stands for one partition**, the day in its partition key (`YYYY-MM-DD`). Each midnight (UTC) schedules the day
-that has just ended. The steps see what had arrived by the end of that day and nothing later, so a backfill of an old
-day computes what that night would have computed.
+**A run stands for one partition**, the day in its partition key (`YYYY-MM-DD`). Each midnight (UTC, or of the zone in
+`NIGHTSHELF_TIMEZONE`) schedules the day that has just ended. The steps see what had arrived by the end of that day and
+nothing later, so a backfill of an old day computes what that night would have computed.
 
 **A day without a drop** is skipped. With NIGHTSHELF_DROP_WAIT_S the task `drop` waits for it (and for the marker
 that NIGHTSHELF_DROP_MARKER names) so long, without a worker; later days go on meanwhile, backfills do not wait. When
@@ -49,6 +49,7 @@ from nightshelf_settings import (
     POOL,
     RELEASES,
     SCHEDULE,
+    TIMEZONE,
     TRAIN_DEADLINE,
     WAIT_RETRIES,
     drop_wait,
@@ -87,11 +88,11 @@ with DAG(
     schedule=CronPartitionTimetable(
         # At midnight the day before is complete: the run of 24 November stands for the 23rd.
         SCHEDULE,
-        timezone="UTC",
+        timezone=TIMEZONE,
         run_offset=-1,
         key_format="%Y-%m-%d",
     ),
-    start_date=pendulum.datetime(2017, 1, 1, tz="UTC"),
+    start_date=pendulum.datetime(2017, 1, 1, tz=TIMEZONE),
     catchup=False,
     # Days that wait for their drop hold up no later one; those that train take turns all the same.
     max_active_runs=1 if not _DROP_WAIT else 2 + _DROP_WAIT.days,

@@ -48,7 +48,8 @@ class Outcome:
     """The release that was begun and what went into it.
 
     `data_as_of` is the newest accepted row's arrival (UTC); `wishes_dropped` counts rows of to_read.csv that repeat
-    another or name no known book, `skipped` the entries of the drops folder without rows (`markers`, `empty_parts`).
+    another or name no known book, `skipped` the entries of the drops folder without rows (`markers`, `empty_parts`),
+    `delivered_before` by day the rows without times of their own that had come before.
     """
 
     release: str
@@ -62,6 +63,7 @@ class Outcome:
     wishes: int = 0
     wishes_dropped: int = 0
     skipped: dict[str, int] = field(default_factory=dict)
+    delivered_before: dict[str, int] = field(default_factory=dict)
     reused: bool = False
 
 
@@ -127,7 +129,7 @@ def _extracted(
         new = ReleaseFolder(Path(temporary) / release.release)
         new.root.mkdir()
         with recorded("extract", new.records, run_by) as counts:
-            counts.update(_fill(new, source, found.drops, max_reject_share))
+            counts.update(_fill(new, source, found.drops, max_reject_share, rows))
             counts["skipped"] = {"markers": found.markers, "empty_parts": found.empty_parts}
         outcome = Outcome(**counts)
         time_ordered = drops.time_ordered(source)
@@ -186,14 +188,15 @@ def _fill(
     source: DropsFolder,
     found: tuple[days.Drop, ...],
     max_reject_share: float,
+    rows: RowSettings,
 ) -> dict[str, Any]:
     """Write the tables of a release and return its counts."""
     catalogue = books.read(source.catalogue)
     write_table(new.books, catalogue.cards.to_arrow(), BOOKS)
     write_table(new.to_read, catalogue.wishes.to_arrow(), TO_READ)
-    accepted, dropped = _resolved(found, catalogue.cards[BOOK_ID].cast(pl.Int64))
+    accepted, dropped = _resolved(found, catalogue.cards[BOOK_ID].cast(pl.Int64), rows)
     write_table(new.rejects, dropped.to_arrow(), REJECTS)
-    _require_few_rejects(new, source, found, dropped, max_reject_share)
+    _require_few_rejects(new, source, found, dropped, max_reject_share, settings=rows)
     if accepted.is_empty():
         names = tuple(drop.name for drop in found)
         kept = _kept(new, source)
@@ -204,6 +207,7 @@ def _fill(
         "rows_in": sum(drop.rows for drop in found),
         "rows_accepted": accepted.height,
         "rejects": _by_reason(dropped),
+        "delivered_before": _delivered_before(found, dropped),
         "users": accepted[USER_ID].n_unique(),
         "books": accepted[BOOK_ID].n_unique(),
         "data_as_of": cast("datetime", accepted[ARRIVED_AT].last()).isoformat(),
@@ -214,20 +218,23 @@ def _fill(
 
 
 def _resolved(
-    found: tuple[days.Drop, ...], known_books: pl.Series
+    found: tuple[days.Drop, ...], known_books: pl.Series, rows: RowSettings
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return accepted rows (INTERACTIONS) and dropped ones (REJECTS, by file and row)."""
     files = drops.of_files(found)
     good, bad = [], []
     with progress(sum(drop.rows for drop in found), "extract", "row", scaled=True) as bar:
         for drop in found:
-            for batch in drops.batches(drop, files):
-                judged = rejects.judge(batch, known_books, drop.end)
+            for batch in drops.batches(drop, files, rows):
+                judged = rejects.judge(batch, known_books, rows.end(drop.day))
                 good.append(judged[0])
                 bad.append(judged[1])
                 bar.update(batch.height)
     # Not rechunked: a copy of all rows would be the greatest memory of the night (0.8 instead of 0.7 GB).
-    accepted, repeated = rejects.resolve(pl.concat(good, rechunk=False))
+    accepted, repeated = rejects.resolve(
+        pl.concat(good, rechunk=False),
+        tuple(drop.name for drop in found if not drops.is_dated(drop)),
+    )
     return accepted, pl.concat([*bad, repeated]).sort(FILE, ROW)
 
 
@@ -237,6 +244,8 @@ def _require_few_rejects(
     found: tuple[days.Drop, ...],
     dropped: pl.DataFrame,
     max_share: float,
+    *,
+    settings: RowSettings,
 ) -> None:
     """Raise BrokenInput if too many rows are bad, of all or of the newest day.
 
@@ -257,6 +266,7 @@ def _require_few_rejects(
                 max_share,
                 _kept(new, source),
                 files=tuple(drop.name for drop in files),
+                settings=settings,
                 of=what,
             )
 
@@ -271,3 +281,14 @@ def _kept(new: ReleaseFolder, source: DropsFolder) -> Path:
 
 def _by_reason(dropped: pl.DataFrame) -> dict[str, int]:
     return dict(sorted(dropped[REASON].value_counts().rows()))
+
+
+def _delivered_before(found: tuple[days.Drop, ...], dropped: pl.DataFrame) -> dict[str, int]:
+    """Return how many rows of each day had been delivered before."""
+    again = dropped.filter(pl.col(REASON) == rejects.DELIVERED_BEFORE)[FILE].cast(pl.String)
+    by_file = dict(again.value_counts().rows())
+    counts: dict[str, int] = {}
+    for drop in found:
+        if drop.name in by_file:
+            counts[drop.day] = counts.get(drop.day, 0) + by_file[drop.name]
+    return counts

@@ -8,7 +8,7 @@ source and range give the same bytes, and that drops which are already there are
 
 import shutil
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,9 @@ from jobs.runtime.errors import WrongUsage
 from jobs.runtime.files import making_folder, read_json, sha256, write_json, write_table
 from jobs.runtime.progress import progress
 from jobs.source import goodbooks, plain_text, time_order
+from jobs.source.settings import DEFAULTS, RowSettings
 from schemas.tables import ARRIVED_AT, DROP, SOURCE_ROW, USER_ID
 
-_DAY_US = 24 * 60 * 60 * 1_000_000
 #: Where a row stands among those that are not empty.
 _PLACE = "place"
 
@@ -47,13 +47,14 @@ def run(
     *,
     replace: bool = False,
     encoding: str | None = None,
+    rows: RowSettings = DEFAULTS,
 ) -> Outcome:
     """Land the ratings of `source` as drops from `first` to `last`, both included.
 
     The first day gets `first_day_share` (0 to below 1) of the rows, the other days equal parts of the rest; with 0 all
-    days get equal parts. `encoding` is that of the files that are not UTF-8. Raises WrongUsage for an empty range, or
-    when other drops are there and `replace` is not given, or for fewer rows than days; BrokenInput for a source
-    that cannot be read; TryLater when the disk is full.
+    days get equal parts. `encoding` is that of the files that are not UTF-8. Days are those of the time zone in `rows`.
+    Raises WrongUsage for an empty range, or when other drops are there and `replace` is not given, or for fewer rows
+    than days; BrokenInput for a source that cannot be read; TryLater when the disk is full.
     """
     if last < first or not 0 <= first_day_share < 1:
         raise WrongUsage(
@@ -64,7 +65,7 @@ def run(
     plain_text.require_encoding(encoding)
     found = goodbooks.find(source, encoding)
     ratings = _placed(goodbooks.read_ratings(found))
-    description = _describe(found, ratings, first, last, first_day_share)
+    description = _describe(found, ratings, first, last, first_day_share, settings=rows)
     if not all(description["days"].values()):
         raise WrongUsage(
             f"{_count(ratings)} rows do not fill {len(description['days'])} days",
@@ -73,7 +74,7 @@ def run(
         )
     reused = _standing(drops, description, replace=replace)
     if not reused:
-        _land(found, ratings, drops, description)
+        _land(found, ratings, drops, description, rows)
     return Outcome(
         drops=str(drops.root),
         edition=found.edition,
@@ -108,7 +109,13 @@ def _count(placed: pl.DataFrame) -> int:
 
 
 def _describe(
-    found: goodbooks.Goodbooks, ratings: pl.DataFrame, first: date, last: date, share: float
+    found: goodbooks.Goodbooks,
+    ratings: pl.DataFrame,
+    first: date,
+    last: date,
+    share: float,
+    *,
+    settings: RowSettings,
 ) -> dict[str, Any]:
     days = (last - first).days + 1
     starts = bounds(_count(ratings), days, share)
@@ -119,6 +126,8 @@ def _describe(
         "from": str(first),
         "to": str(last),
         "first_day_share": share,
+        # Not there in UTC, so that drops which were landed before there were zones are known again.
+        **({} if settings.timezone == DEFAULTS.timezone else {"timezone": settings.timezone}),
         "days": {
             str(first + timedelta(days=day)): rows[day + 1] - rows[day] for day in range(days)
         },
@@ -168,6 +177,7 @@ def _land(
     ratings: pl.DataFrame,
     drops: DropsFolder,
     description: dict[str, Any],
+    settings: RowSettings,
 ) -> None:
     with making_folder(drops.root, replace=True) as folder:
         new = DropsFolder(folder)
@@ -177,7 +187,7 @@ def _land(
         start = 0
         with progress(ratings.height, "replay", "row", scaled=True) as bar:
             for day, rows in description["days"].items():
-                frame = _dated(ratings.slice(start, rows), date.fromisoformat(day))
+                frame = _dated(ratings.slice(start, rows), day, settings)
                 write_table(_part(new, day), frame.to_arrow(), DROP, (ARRIVED_AT, SOURCE_ROW))
                 start += rows
                 bar.update(rows)
@@ -197,11 +207,12 @@ def _part(drops: DropsFolder, day: str) -> Path:
     return drops.ratings / f"ds={day}" / "part-0.parquet"
 
 
-def _dated(rows: pl.DataFrame, day: date) -> pl.DataFrame:
-    midnight = datetime(day.year, day.month, day.day, tzinfo=UTC)
+def _dated(rows: pl.DataFrame, day: str, settings: RowSettings) -> pl.DataFrame:
+    midnight = settings.midnight(day)
+    day_us = (settings.midnight(day, 1) - midnight) // timedelta(microseconds=1)
     start, count = int(rows[_PLACE][0]), _count(rows)
     index = pl.col(_PLACE) - start
-    step_us = _DAY_US // (count - start)
+    step_us = day_us // (count - start)
     return rows.select(
         pl.exclude(_PLACE),
         (pl.lit(midnight).dt.cast_time_unit("us") + pl.duration(microseconds=index * step_us))

@@ -75,7 +75,14 @@ def replay(
 
     artifacts = Artifacts(runtime_settings.from_environment().artifacts)
     outcome = step.run(
-        source, artifacts.drops, first, last, first_day_share, replace=replace, encoding=encoding
+        source,
+        artifacts.drops,
+        first,
+        last,
+        first_day_share,
+        replace=replace,
+        encoding=encoding,
+        rows=runtime_settings.read_settings(RowSettings),
     )
     emit(outcome)
 

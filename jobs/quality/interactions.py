@@ -6,7 +6,7 @@ a range for 6 million rows) is asked of a set or an extreme instead (0.1 s).
 """
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import datetime, timedelta
 
 import numpy as np
 import pandas as pd
@@ -20,6 +20,7 @@ from jobs.quality.check import ALL_TRUE, Check, Suite, between, values_in
 from jobs.quality.facts import Facts
 from jobs.quality.words import number, percent
 from jobs.source import rejects
+from jobs.source.settings import DEFAULTS, RowSettings
 from schemas.tables import ARRIVED_AT, BOOK_ID, INTERACTIONS, RATING, RATINGS, USER_ID
 
 #: A share of fewer ratings than these says nothing about their source.
@@ -34,7 +35,8 @@ _KNOWN = "known"
 class Given:
     """What the interactions of `partition` are judged with.
 
-    `reference` holds the facts of another release, `since` those of the rows that arrived after its newest.
+    `reference` holds the facts of another release, `since` those of the rows that arrived after its newest, `rows` the
+    settings that the release was extracted with.
     """
 
     partition: str
@@ -43,6 +45,7 @@ class Given:
     bounds: Bounds
     reference: Facts | None
     since: Facts | None
+    rows: RowSettings = DEFAULTS
 
 
 def gates(table: pa.Table) -> tuple[Suite, ...]:
@@ -106,8 +109,7 @@ def _least_id(column: str, noun: str) -> Check:
 
 
 def _day(table: pa.Table, reasons: pa.ChunkedArray, facts: Facts, given: Given) -> pd.DataFrame:
-    midnight = datetime.combine(date.fromisoformat(given.partition), datetime.min.time(), UTC)
-    age = midnight + timedelta(days=1) - datetime.fromisoformat(facts.data_as_of)
+    age = given.rows.midnight(given.partition, 1) - datetime.fromisoformat(facts.data_as_of)
     bad = pc.sum(pc.is_in(reasons, pa.array(rejects.BAD))).as_py() or 0
     since = given.since.positive_share if given.since is not None else 0.0
     numbers = {
@@ -128,9 +130,9 @@ def _day_checks(given: Given) -> tuple[Check, ...]:
         between(
             "freshness",
             f"The newest rating arrived at most {number(oldest, 'hours')} before the end of "
-            f"{given.partition} (UTC), and not after it",
+            f"{given.partition} ({given.rows.timezone}), and not more than {given.rows.clock_skew_s} s after it",
             "newest_row_age_hours",
-            0,
+            -given.rows.clock_skew_s / 3600,
             oldest,
             measure="hours",
         ),

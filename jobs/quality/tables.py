@@ -66,6 +66,7 @@ def _interactions(task: Task) -> tuple[Judgement, dict[str, Any]]:
         bounds=task.bounds,
         reference=before,
         since=since,
+        rows=inputs.row_settings(folder),
     )
     numbers = {
         "release": asdict(own),

@@ -11,6 +11,7 @@ from jobs.release.folder import ReleaseFolder
 from jobs.release.identity import LISTS_VERSION, libraries
 from jobs.runtime.documents import read_document
 from jobs.runtime.errors import BrokenInput
+from jobs.source.settings import RowSettings
 from schemas.manifest import partition_of
 
 
@@ -31,6 +32,11 @@ def read(folder: ReleaseFolder) -> dict[str, Any]:
 def settings(folder: ReleaseFolder) -> ModelSettings:
     """Return the settings of a release. Raises BrokenInput when extract has not finished."""
     return from_mapping(read(folder)["settings"], str(folder.inputs))
+
+
+def row_settings(folder: ReleaseFolder) -> RowSettings:
+    """Return the settings of a release's rows; one of before there were any has the defaults. Raises as `settings`."""
+    return RowSettings(**read(folder).get("row_settings", {}))
 
 
 def require_own(folder: ReleaseFolder, *, finished_ok: bool = False) -> None:

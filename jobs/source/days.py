@@ -13,7 +13,7 @@ an empty part beside a full one and counted, or is refused by name.
 import stat
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 from pathlib import Path
 from typing import Literal
 
@@ -37,8 +37,6 @@ REQUIRED = (USER_ID, BOOK_ID, RATING)
 PREFIX = "ds="
 
 _ENDING = ".parquet"
-#: A day that ends in another time zone ends at most so much later in UTC.
-_LONGEST_LAG = timedelta(days=1)
 
 #: What a day's drop is like: all there, nothing there, or partly there.
 Standing = Literal["complete", "absent", "in_progress"]
@@ -72,17 +70,6 @@ class Drop:
     name: str
     rows: int
     first_row: int = 1
-
-    @property
-    def midnight(self) -> datetime:
-        """The first instant of the day (UTC)."""
-        day = date.fromisoformat(self.day)
-        return datetime(day.year, day.month, day.day, tzinfo=UTC)
-
-    @property
-    def end(self) -> datetime:
-        """The first instant (UTC) that none of the rows can have arrived at, wherever its day was counted."""
-        return self.midnight + timedelta(days=1) + _LONGEST_LAG
 
 
 @dataclass(frozen=True)

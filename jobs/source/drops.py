@@ -4,8 +4,8 @@ In: the drop files of `jobs.source.days`. Out: their raw rows in batches, and wh
 damaged, lacks a column or has one of a type that cannot be used is refused with its name.
 
 A drop needs the columns user_id, book_id and rating, as text or as numbers. Two more are taken where they are there:
-arrived_at (a timestamp, UTC where it has no zone; else the day's midnight) and source_row (else the row's number in
-the day's drop, file by file, so that it does not depend on how rows were cut into files).
+arrived_at (a timestamp, in NIGHTSHELF_TIMEZONE where it has no zone; else the day's midnight there) and source_row
+(else the row's number in the day's drop, file by file, so that it does not depend on how rows were cut into files).
 """
 
 from collections.abc import Iterator
@@ -19,12 +19,13 @@ from jobs.release.folder import DropsFolder
 from jobs.runtime.documents import read_document
 from jobs.runtime.errors import BrokenInput
 from jobs.source.days import REQUIRED, Drop, damaged
+from jobs.source.settings import DEFAULTS, RowSettings
 from schemas.tables import ARRIVED_AT, FILE, ROW, SOURCE_ROW
 
 _BATCH_ROWS = 1 << 18
 
 
-def batches(drop: Drop, files: pl.Enum) -> Iterator[pl.DataFrame]:
+def batches(drop: Drop, files: pl.Enum, rows: RowSettings = DEFAULTS) -> Iterator[pl.DataFrame]:
     """Give the raw rows of a drop in file order, a quarter of a million at a time: text takes much memory.
 
     Columns: the three rating columns as they are, ARRIVED_AT, SOURCE_ROW, FILE (of type `files`), ROW. Raises
@@ -38,7 +39,7 @@ def batches(drop: Drop, files: pl.Enum) -> Iterator[pl.DataFrame]:
             frame = lazy.slice(start, _BATCH_ROWS).collect()
         except (pl.exceptions.PolarsError, OSError) as error:
             raise damaged(drop.path, error) from error
-        yield _dated(frame, drop, files, start + 1)
+        yield _dated(frame, drop, files, start + 1, rows)
 
 
 def of_files(drops: tuple[Drop, ...]) -> pl.Enum:
@@ -53,9 +54,18 @@ def time_ordered(drops: DropsFolder) -> bool:
     return bool(read_document(drops.source, "replay --replace").get("time_ordered", True))
 
 
-def _dated(frame: pl.DataFrame, drop: Drop, files: pl.Enum, first: int) -> pl.DataFrame:
+def is_dated(drop: Drop) -> bool:
+    """Say whether the rows have times of their own."""
+    return ARRIVED_AT in pq.read_schema(drop.path).names
+
+
+def _dated(
+    frame: pl.DataFrame, drop: Drop, files: pl.Enum, first: int, rows: RowSettings
+) -> pl.DataFrame:
     row = pl.int_range(first, first + frame.height, dtype=pl.Int64)
-    arrived_at = pl.col(ARRIVED_AT) if ARRIVED_AT in frame.columns else pl.lit(drop.midnight)
+    arrived_at = pl.lit(rows.midnight(drop.day))
+    if ARRIVED_AT in frame.columns:
+        arrived_at = _instant(frame.schema[ARRIVED_AT], rows.timezone)
     source_row = pl.col(SOURCE_ROW) if SOURCE_ROW in frame.columns else row + (drop.first_row - 1)
     return frame.select(
         *REQUIRED,
@@ -64,6 +74,25 @@ def _dated(frame: pl.DataFrame, drop: Drop, files: pl.Enum, first: int) -> pl.Da
         pl.lit(drop.name, files).alias(FILE),
         row.cast(pl.Int32).alias(ROW),
     )
+
+
+def _instant(kind: pl.DataType, zone: str) -> pl.Expr:
+    """Return the expression of ARRIVED_AT in UTC; without a zone it is a time of `zone`, or a date's midnight there.
+
+    A time that the clocks show twice is the first of both. One that they skip counts on from the time before the gap,
+    as Python has it (PEP 495).
+    """
+    if isinstance(kind, pl.Datetime) and kind.time_zone is not None:
+        return pl.col(ARRIVED_AT)
+    local = pl.col(ARRIVED_AT).cast(pl.Datetime("us"))
+    hour = pl.duration(hours=1)
+    before_gap = _of_zone(local - hour, zone) + hour
+    return pl.coalesce(_of_zone(local, zone), before_gap)
+
+
+def _of_zone(local: pl.Expr, zone: str) -> pl.Expr:
+    found = local.dt.replace_time_zone(zone, ambiguous="earliest", non_existent="null")
+    return found.dt.convert_time_zone("UTC")
 
 
 def _usable(drop: Drop) -> list[str]:

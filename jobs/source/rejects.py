@@ -9,7 +9,8 @@ among good rows.
     rating_out_of_range   not 1 to 5
     id_out_of_range       a user or book id below 1 or above 2,147,483,647
     unknown_book          the book is not in books.csv
-    arrived_after_its_day the row says that it arrived later than the day of its drop (and a day, for time zones)
+    arrived_after_its_day the row says that it arrived after the end of its drop's day, and the allowed clock skew
+    delivered_before      rows without times of their own: the day's last row of a pair equals the newest one before it
     duplicate_row         the same user, book and rating arrive again later
     superseded            the same user rates the same book differently later
 """
@@ -19,10 +20,12 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from jobs.runtime.errors import BrokenInput
 from jobs.source import numbers
 from jobs.source.pairs import repeats
+from jobs.source.settings import RowSettings
 from schemas.tables import (
     ARRIVED_AT,
     BOOK_ID,
@@ -44,6 +47,7 @@ RATING_OUT_OF_RANGE = "rating_out_of_range"
 ID_OUT_OF_RANGE = "id_out_of_range"
 UNKNOWN_BOOK = "unknown_book"
 ARRIVED_AFTER_ITS_DAY = "arrived_after_its_day"
+DELIVERED_BEFORE = "delivered_before"
 DUPLICATE_ROW = "duplicate_row"
 SUPERSEDED = "superseded"
 
@@ -94,18 +98,24 @@ def judge(
     return good, _with_reasons(raw.filter(~is_good), parsed.filter(~is_good), known_books)
 
 
-def resolve(good: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+def resolve(good: pl.DataFrame, undated: tuple[str, ...] = ()) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Split good rows into accepted ones (INTERACTIONS) and repeats (REJECTS).
 
     The newest row of a pair is accepted: by arrival, then by file in the order of the drops, then by source_row, then
-    by place. Rows must come file by file; both results are sorted by arrival.
+    by place. Rows of the files `undated` have no times of their own: where the last row of a day equals the newest row
+    of its pair before that day, the day brings nothing new, and the earlier row stays. Rows must come file by file;
+    both results are sorted by arrival.
     """
     if not _is_in_order(good):
         good = good.sort(ARRIVED_AT, FILE, SOURCE_ROW, maintain_order=True)
-    earlier, later = repeats(good[USER_ID].to_numpy(), good[BOOK_ID].to_numpy())
+    rows, pair = _in_pairs(*repeats(good[USER_ID].to_numpy(), good[BOOK_ID].to_numpy()))
+    again = _delivered_before(good[rows], pair, undated)
+    fresh = ~again
+    is_newest = np.diff(pair[fresh], append=-1) != 0
     kept = np.ones(good.height, dtype=bool)
-    kept[earlier] = False
-    involved = np.union1d(earlier, later)
+    kept[rows] = False
+    kept[rows[fresh][is_newest]] = True
+    involved = np.sort(rows[fresh])
     dropped = (
         good[involved]
         .with_columns(
@@ -114,14 +124,44 @@ def resolve(good: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
             .then(pl.lit(SUPERSEDED))
             .otherwise(pl.lit(DUPLICATE_ROW))
             .alias(REASON),
-            pl.concat_str(_CELLS, separator=",").alias(RAW),
         )
         .filter(pl.Series(kept[involved], dtype=pl.Boolean).not_())
     )
+    before = good[np.sort(rows[again])].with_columns(pl.lit(DELIVERED_BEFORE).alias(REASON))
     accepted = good.select(INTERACTIONS.names)
-    if len(earlier):
+    if len(rows):
         accepted = accepted.filter(pl.Series(kept))
-    return accepted, dropped.select(REJECTS.names)
+    raw = pl.concat_str(_CELLS, separator=",").alias(RAW)
+    return accepted, pl.concat([dropped, before]).with_columns(raw).select(REJECTS.names)
+
+
+def _in_pairs(
+    earlier: NDArray[np.int64], later: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the rows of repeated pairs, in order of pair and arrival, and the number of each one's pair."""
+    starts = np.flatnonzero(np.append(True, earlier[1:] != later[:-1])[: len(earlier)])
+    rows = np.insert(later, starts, earlier[starts])
+    first = np.zeros(len(rows), dtype=np.int64)
+    first[starts + np.arange(len(starts))] = 1
+    return rows, np.cumsum(first)
+
+
+def _delivered_before(
+    rows: pl.DataFrame, pair: NDArray[np.int64], undated: tuple[str, ...]
+) -> NDArray[np.bool_]:
+    """Say for each row whether it was delivered before; `rows` and `pair` are as `_in_pairs` gives them."""
+    if not undated or rows.is_empty():
+        return np.zeros(rows.height, dtype=bool)
+    is_undated = rows[FILE].is_in(undated).to_numpy()
+    arrived, rating = rows[ARRIVED_AT].to_physical().to_numpy(), rows[RATING].to_numpy()
+    # What one day says of a pair is its last row there.
+    of_one_day = (np.diff(pair) == 0) & (np.diff(arrived) == 0) & is_undated[1:]
+    is_last = np.append(~of_one_day, True)
+    last = np.flatnonzero(is_last)
+    same = (np.diff(pair[last]) == 0) & (np.diff(rating[last]) == 0) & is_undated[last][1:]
+    of_last = np.append(False, same)
+    told: NDArray[np.bool_] = of_last[np.cumsum(is_last) - is_last]
+    return told
 
 
 def too_many(by_reason: dict[str, int], rows: int, max_share: float) -> bool:
@@ -136,6 +176,7 @@ def refusal(
     rejects: Path,
     *,
     files: tuple[str, ...],
+    settings: RowSettings,
     of: str = "",
 ) -> TooManyRejects:
     """Return the error that tells which reasons made `too_many` true; `rejects` is where the rows are kept.
@@ -144,12 +185,18 @@ def refusal(
     """
     bad = sorted(((by_reason.get(reason, 0), reason) for reason in BAD), reverse=True)
     told = ", ".join(f"{count} {reason}" for count, reason in bad if count)
-    return TooManyRejects(
-        f"{sum(count for count, _ in bad)} of {rows} rows{of} are bad ({told}); {max_share:.0%} are allowed",
-        str(rejects),
-        "mend the source, or raise NIGHTSHELF_MAX_REJECT_SHARE if these rows may be dropped",
-        files,
-    )
+    what = f"{sum(count for count, _ in bad)} of {rows} rows{of} are bad ({told}); {max_share:.0%} are allowed"
+    do = "mend the source, or raise NIGHTSHELF_MAX_REJECT_SHARE if these rows may be dropped"
+    if bad[0][1] == ARRIVED_AFTER_ITS_DAY:
+        what += (
+            f"; days end at midnight in {settings.timezone} and {settings.clock_skew_s} s"
+            " for clocks that are fast"
+        )
+        do = (
+            "set NIGHTSHELF_TIMEZONE to the zone whose midnight ends the source's days, or NIGHTSHELF_CLOCK_SKEW_S to "
+            "how fast its clock is"
+        )
+    return TooManyRejects(what, str(rejects), do, files)
 
 
 def _with_reasons(raw: pl.DataFrame, parsed: pl.DataFrame, known_books: pl.Series) -> pl.DataFrame:
