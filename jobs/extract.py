@@ -28,6 +28,7 @@ from jobs.runtime.record import finished, recorded
 from jobs.source import books, csv_file, days, drops, rejects
 from jobs.source import settings as row_settings
 from jobs.source.settings import RowSettings
+from schemas.manifest import partition_of
 from schemas.tables import (
     ARRIVED_AT,
     BOOK_ID,
@@ -47,6 +48,7 @@ from schemas.tables import (
 class Outcome:
     """The release that was begun and what went into it.
 
+    `cleaned` counts cells of cards that are only shown, by column.
     `data_as_of` is the newest accepted row's arrival (UTC); `wishes_dropped` counts rows of to_read.csv that repeat
     another or name no known book, `skipped` the entries of the drops folder without rows (`markers`, `empty_parts`),
     `delivered_before` by day the rows without times of their own that had come before.
@@ -64,6 +66,7 @@ class Outcome:
     wishes_dropped: int = 0
     skipped: dict[str, int] = field(default_factory=dict)
     delivered_before: dict[str, int] = field(default_factory=dict)
+    cleaned: dict[str, int] = field(default_factory=dict)
     reused: bool = False
 
 
@@ -132,14 +135,13 @@ def _extracted(
             counts.update(_fill(new, source, found.drops, max_reject_share, rows))
             counts["skipped"] = {"markers": found.markers, "empty_parts": found.empty_parts}
         outcome = Outcome(**counts)
-        time_ordered = drops.time_ordered(source)
         write_json(
             new.inputs,
             describe(
                 partition,
                 inputs,
                 settings,
-                time_ordered=time_ordered,
+                time_ordered=outcome.time_ordered,
                 drops=source.root,
                 rows=rows,
             ),
@@ -191,7 +193,7 @@ def _fill(
     rows: RowSettings,
 ) -> dict[str, Any]:
     """Write the tables of a release and return its counts."""
-    catalogue = books.read(source.catalogue)
+    catalogue = books.read(source.catalogue, partition_of(new.release), rows)
     write_table(new.books, catalogue.cards.to_arrow(), BOOKS)
     write_table(new.to_read, catalogue.wishes.to_arrow(), TO_READ)
     accepted, dropped = _resolved(found, catalogue.cards[BOOK_ID].cast(pl.Int64), rows)
@@ -211,7 +213,8 @@ def _fill(
         "users": accepted[USER_ID].n_unique(),
         "books": accepted[BOOK_ID].n_unique(),
         "data_as_of": cast("datetime", accepted[ARRIVED_AT].last()).isoformat(),
-        "time_ordered": drops.time_ordered(source),
+        "time_ordered": drops.time_ordered(source, accepted),
+        "cleaned": catalogue.cleaned,
         "wishes": catalogue.wishes.height,
         "wishes_dropped": catalogue.wishes_dropped,
     }
@@ -226,7 +229,7 @@ def _resolved(
     with progress(sum(drop.rows for drop in found), "extract", "row", scaled=True) as bar:
         for drop in found:
             for batch in drops.batches(drop, files, rows):
-                judged = rejects.judge(batch, known_books, rows.end(drop.day))
+                judged = rejects.judge(batch, known_books, rows.end(drop.day), rows.leave_out_users)
                 good.append(judged[0])
                 bad.append(judged[1])
                 bar.update(batch.height)

@@ -133,7 +133,7 @@ def _judged(task: Task) -> Result:
 def _refuse(folder: ReleaseFolder, found: Result) -> None:
     """Return if the table passed; raise what its status calls for."""
     named = "; ".join(
-        f"{outcome.name}: {outcome.text} (observed: {outcome.observed})"
+        f"{outcome.name}: {outcome.text} (observed: {outcome.observed}){_such_as(outcome.examples)}"
         for outcome in found.outcomes
         if outcome.status == found.status
     )
@@ -151,6 +151,10 @@ def _refuse(folder: ReleaseFolder, found: Result) -> None:
             "mend the source and run again from extract; or, if the data is right, widen the bound "
             "(table of settings in jobs/README.md)",
         )
+
+
+def _such_as(examples: tuple[str, ...]) -> str:
+    return f", such as {'; '.join(examples)}" if examples else ""
 
 
 def _reference(task: Task) -> str | None:

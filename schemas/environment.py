@@ -11,7 +11,7 @@ import types
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, get_args, get_type_hints
 
 from schemas.addresses import Node, node_list, parsed
 
@@ -38,7 +38,7 @@ def read(settings: type[T], environ: Mapping[str, str]) -> T:
     for field in fields(settings):  # type: ignore[arg-type]  # any dataclass type will do
         variable = PREFIX + field.name.upper()
         text = _text(variable, environ)
-        if text is not None and get_origin(hints[field.name]) is tuple:
+        if text is not None and hints[field.name] == tuple[Node, ...]:
             found[field.name], said = _addresses(variable, text)
             implied |= {f"{field.name}_{name}": value for name, value in said.items()}
         elif text is not None:
@@ -83,6 +83,15 @@ def _addresses(variable: str, text: str) -> tuple[tuple[Node, ...], dict[str, An
         raise EnvironmentProblem(f"{variable}: {error}") from None
 
 
+def _numbers(text: str) -> tuple[int, ...]:
+    """Return different whole numbers, ascending: in whatever order they are named, they mean the same."""
+    parts = [part.strip() for part in text.split(",")]
+    for part in parts:
+        if not part.removeprefix("-").isdecimal():
+            raise ValueError(f"{part!r} is not a whole number")
+    return tuple(sorted({int(part) for part in parts}))
+
+
 def _switch(text: str) -> bool:
     if text.lower() in {"1", "true", "yes", "on"}:
         return True
@@ -97,4 +106,5 @@ _CONVERTERS: dict[Any, Callable[[str], Any]] = {
     float: float,
     bool: _switch,
     Path: Path,
+    tuple[int, ...]: _numbers,
 }

@@ -1,10 +1,11 @@
 """What is expected of a release's book cards.
 
-In: `books.parquet`, whether the source has tags, the number of books of the reference release. Out: suites. Guarantees
-that every card is looked at.
+In: `books.parquet`, whether the source has tags, how many cells extract cleaned, the number of books of the reference
+release. Out: suites. Guarantees that every card is looked at, and that columns which are only shown stop a day only
+above a share.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import ceil, floor
 
 import pandas as pd
@@ -15,22 +16,30 @@ from jobs.quality import columns
 from jobs.quality.bounds import Bounds
 from jobs.quality.check import Check, Suite, between
 from jobs.quality.words import number, percent
-from schemas.tables import BOOK_ID, BOOKS, GENRES, TITLE, YEAR
-
-#: Books announced for the years after the partition's own are real.
-_YEARS_AHEAD = 2
+from jobs.source.display import YEARS_AHEAD
+from schemas.tables import AUTHORS, BOOK_ID, BOOKS, GENRES, LANGUAGE, TITLE, YEAR
 
 _HAS_GENRES = "has_genres"
+_CLEANED = {
+    TITLE: "no title, or one with control characters",
+    AUTHORS: "authors with control characters",
+    LANGUAGE: "a language with control characters",
+    YEAR: "a year that is no number or impossible (it is left out)",
+}
 
 
 @dataclass(frozen=True)
 class Given:
-    """What the books of `partition` are judged with; `reference` is the number of books of another release."""
+    """What the books of `partition` are judged with.
+
+    `reference` is the number of books of another release, `cleaned` counts the cells that extract cleaned, by column.
+    """
 
     partition: str
     has_tags: bool
     bounds: Bounds
     reference: int | None
+    cleaned: dict[str, int] = field(default_factory=dict)
 
 
 def gates(table: pa.Table) -> tuple[Suite, ...]:
@@ -52,11 +61,30 @@ def suites(table: pa.Table, given: Given) -> tuple[Suite, ...]:
         checks.append(_genres(given.bounds.genres_min_share))
     if given.reference is not None:
         checks.append(_count(given.reference, given.bounds))
-    return (Suite("books", frame, tuple(checks), key=BOOK_ID),)
+    return (Suite("books", frame, tuple(checks), key=BOOK_ID), _shown(table.num_rows, given))
+
+
+def _shown(books: int, given: Given) -> Suite:
+    """Return the suite on what extract cleaned; one cell is always allowed, as small catalogues have to live too."""
+    share = given.bounds.cleaned_max_share
+    most = max(1, floor(share * books)) if share else 0
+    columns_shown = (TITLE, AUTHORS, LANGUAGE, YEAR)
+    checks = tuple(
+        between(
+            f"{column}_cleaned",
+            f"At most {percent(share)} of the {number(books)} books have {_CLEANED[column]}",
+            column,
+            0,
+            most,
+        )
+        for column in columns_shown
+    )
+    counts = {column: [given.cleaned.get(column, 0)] for column in columns_shown}
+    return Suite("books as shown", pd.DataFrame(counts), checks)
 
 
 def _card_checks(given: Given) -> tuple[Check, ...]:
-    latest = int(given.partition[:4]) + _YEARS_AHEAD
+    latest = int(given.partition[:4]) + YEARS_AHEAD
     return (
         Check(
             "unique_book_ids",

@@ -6,6 +6,8 @@ with its unit in its name; "ratio" is to the reference release, "share" is of on
 
 from dataclasses import dataclass
 
+from jobs.source.settings import DEFAULTS
+
 
 @dataclass(frozen=True)
 class Bounds:
@@ -24,5 +26,9 @@ class Bounds:
     positive_max_share: float = 0.98
     positive_max_share_change: float = 0.1
     genres_min_share: float = 0.5
-    earliest_year: int = -3000
+    #: Also in RowSettings: extract clears other years.
+    earliest_year: int = DEFAULTS.earliest_year
+    cleaned_max_share: float = 0.05
+    user_max_day_share: float = 0.2
+    user_max_catalogue_share: float = 0.9
     same_list_max_share: float = 0.5

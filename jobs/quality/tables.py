@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from jobs.quality import books, columns, facts, interactions, judging, lists, other_lists
+from jobs.quality import books, busiest, columns, facts, interactions, judging, lists, other_lists
 from jobs.quality.bounds import Bounds
 from jobs.quality.judging import Judgement
 from jobs.quality.listing import Base
@@ -19,6 +19,7 @@ from jobs.quality.listing import Given as ListsGiven
 from jobs.quality.result import Table
 from jobs.release import inputs
 from jobs.release.folder import ReleaseFolder, require
+from jobs.runtime.record import read_record
 from schemas.manifest import partition_of
 from schemas.tables import BOOK_ID, REASON, SOURCE, USER_ID
 
@@ -75,7 +76,12 @@ def _interactions(task: Task) -> tuple[Judgement, dict[str, Any]]:
         "rejects": _counts(reasons),
         "positive_from": positive_from,
     }
-    return gates.then(interactions.suites(table, known, reasons, own, given)), numbers
+    newer_than = before.data_as_of if before else None
+    found = (
+        *interactions.suites(table, known, reasons, own, given),
+        *busiest.suites(table, len(known), newer_than, task.bounds),
+    )
+    return gates.then(found), numbers
 
 
 def _books(task: Task) -> tuple[Judgement, dict[str, Any]]:
@@ -83,12 +89,20 @@ def _books(task: Task) -> tuple[Judgement, dict[str, Any]]:
     gates = judging.judge(books.gates(table))
     if gates.stopped_at is not None:
         return gates, {}
-    files = {str(file["path"]).rsplit("/", 1)[-1] for file in inputs.read(task.folder)["inputs"]}
+    read = inputs.read(task.folder)["inputs"]
+    # A file with a header alone has no tags.
+    files = {str(file["path"]).rsplit("/", 1)[-1] for file in read if file["rows"]}
+    extracted = read_record(task.folder.records, "extract") or {}
+    cleaned = extracted.get("cleaned", {})
     before = _rows(task.reference.books, "extract") if task.reference else None
     given = books.Given(
-        partition_of(task.folder.release), files.issuperset(_TAG_FILES), task.bounds, before
+        partition=partition_of(task.folder.release),
+        has_tags=files.issuperset(_TAG_FILES),
+        bounds=task.bounds,
+        reference=before,
+        cleaned=cleaned,
     )
-    numbers = {"books": table.num_rows, "books_of_reference": before}
+    numbers = {"books": table.num_rows, "books_of_reference": before, "cleaned": cleaned}
     return gates.then(books.suites(table, given)), numbers
 
 

@@ -1,31 +1,29 @@
 """Book cards and wishes from the catalogue files.
 
 In: `books.csv` of either edition and, where they are there, `tags.csv`, `book_tags.csv`, `to_read.csv`. Out: one card a
-book with authors, year and curated genres, and the undated wishes of users. Guarantees unique book ids and a
-title on every card; of 34,252 tags only those in `genres.toml` become genres, since most are shelf names.
+book with authors, year and curated genres, and the undated wishes of users. Guarantees unique book ids and a title on
+every card (`display` cleans what is only shown); of 34,252 tags only those in `genres.toml` become genres, since most
+are shelf names.
 """
 
 import logging
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import polars as pl
 
 from jobs.runtime.errors import BrokenInput
-from jobs.source import goodbooks, numbers
+from jobs.source import display, goodbooks, numbers
+from jobs.source.settings import DEFAULTS, RowSettings
 from schemas.tables import (
-    AUTHORS,
     BOOK_ID,
     BOOKS,
     GENRES,
     GOODREADS_BOOK_ID,
-    LANGUAGE,
-    TITLE,
     TO_READ,
     TO_READ_COUNT,
     USER_ID,
-    YEAR,
 )
 
 GENRES_FILE = Path(__file__).with_name("genres.toml")
@@ -46,15 +44,20 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Catalogue:
-    """Book cards (BOOKS), wishes (TO_READ), and how many rows of to_read.csv are no wish or repeat one."""
+    """Book cards (BOOKS) and wishes (TO_READ).
+
+    `wishes_dropped` counts rows of to_read.csv that are no wish, repeat one or are left out; `cleaned` counts cells of
+    columns that are only shown, by column.
+    """
 
     cards: pl.DataFrame
     wishes: pl.DataFrame
     wishes_dropped: int
+    cleaned: dict[str, int]
 
 
-def read(folder: Path) -> Catalogue:
-    """Return what is in a catalogue folder; says in the log which optional files are missing.
+def read(folder: Path, partition: str, settings: RowSettings = DEFAULTS) -> Catalogue:
+    """Return what is in a catalogue folder for `partition`; says in the log which optional files are missing.
 
     Raises BrokenInput when books.csv is missing, lacks a column, or repeats an id.
     """
@@ -63,8 +66,11 @@ def read(folder: Path) -> Catalogue:
         where = str(folder / goodbooks.BOOKS)
         raise BrokenInput("books.csv is missing", where, "land the drops again")
     others = {name: _other(folder, name) for name in goodbooks.OPTIONAL}
-    books = _books(path)
-    wishes, wishes_dropped = _wishes(others[goodbooks.TO_READ], books[BOOK_ID])
+    found = _books(path, partition, settings)
+    books = found.cards
+    wishes, wishes_dropped = _wishes(
+        others[goodbooks.TO_READ], books[BOOK_ID], settings.leave_out_users
+    )
     done = (
         books.join(wishes.group_by(BOOK_ID).len(TO_READ_COUNT), on=BOOK_ID, how="left")
         .join(
@@ -78,7 +84,9 @@ def read(folder: Path) -> Catalogue:
         )
         .sort(BOOK_ID)
     )
-    return Catalogue(done.select(BOOKS.names), wishes.select(TO_READ.names), wishes_dropped)
+    return Catalogue(
+        done.select(BOOKS.names), wishes.select(TO_READ.names), wishes_dropped, found.cleaned
+    )
 
 
 def curated() -> dict[str, str]:
@@ -87,25 +95,14 @@ def curated() -> dict[str, str]:
     return {tag: genre for genre, tags in content["genres"].items() for tag in [genre, *tags]}
 
 
-def _books(path: Path) -> pl.DataFrame:
+def _books(path: Path, partition: str, settings: RowSettings) -> display.Cleaned:
     """Return the cards without genres and wishes, in file order."""
     raw = goodbooks.read_books(path)
     ids = numbers.whole(raw[BOOK_ID])
     _require_ids(ids, path)
-    title = pl.col("title").fill_null("").str.strip_chars()
-    author = pl.element().str.strip_chars()
-    return raw.select(
-        ids.cast(pl.Int32),
-        numbers.whole(raw[GOODREADS_BOOK_ID]),
-        pl.when(title == "").then(pl.format("Book {}", ids)).otherwise(title).alias(TITLE),
-        pl.col("authors")
-        .fill_null("")
-        .str.split(",")
-        .list.eval(author.filter(author != ""))
-        .alias(AUTHORS),
-        numbers.whole(raw[goodbooks.PUBLISHED]).cast(pl.Int32, strict=False).alias(YEAR),
-        pl.col(goodbooks.LANGUAGE_CODE).alias(LANGUAGE),
-    )
+    latest = int(partition[:4]) + display.YEARS_AHEAD
+    found = display.clean(raw, ids.cast(pl.Int32), settings.earliest_year, latest)
+    return replace(found, cards=found.cards.with_columns(numbers.whole(raw[GOODREADS_BOOK_ID])))
 
 
 def _require_ids(ids: pl.Series, path: Path) -> None:
@@ -132,14 +129,16 @@ def _other(folder: Path, name: str) -> pl.DataFrame | None:
     return rows
 
 
-def _wishes(raw: pl.DataFrame | None, known: pl.Series) -> tuple[pl.DataFrame, int]:
+def _wishes(
+    raw: pl.DataFrame | None, known: pl.Series, left_out: tuple[int, ...]
+) -> tuple[pl.DataFrame, int]:
     if raw is None:
         return pl.DataFrame(schema={USER_ID: pl.Int32, BOOK_ID: pl.Int32}), 0
     wishes = (
         raw.select(numbers.whole(column) for column in raw)
         .drop_nulls()
         .filter(pl.col(BOOK_ID).is_in(known.cast(pl.Int64).implode()))
-        .filter(pl.col(USER_ID).is_between(1, _GREATEST_ID))
+        .filter(pl.col(USER_ID).is_between(1, _GREATEST_ID), ~pl.col(USER_ID).is_in(left_out))
         .unique()
         .sort(USER_ID, BOOK_ID)
         .cast(pl.Int32)

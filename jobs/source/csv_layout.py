@@ -48,5 +48,10 @@ def open_csv(path: Path, encoding: str | None) -> CsvFile:
         content = content.rstrip(_LINE_ENDS) + b"\n"
     start = io.StringIO(content[:_HEADER_BYTES].decode(errors="ignore"), newline="")
     cells = next(csv.reader(start, delimiter=separator.decode()), [])
-    names = tuple(cell.strip(' \t\r\xa0\ufeff"').lower() for cell in cells)
+    names = tuple(column_name(cell) for cell in cells)
     return CsvFile(path, content, line, separator.decode(), names)
+
+
+def column_name(written: str) -> str:
+    """Return the name of a column however a source writes it: in lower case, without spaces around it."""
+    return written.strip(' \t\r\xa0\ufeff"').lower()

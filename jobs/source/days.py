@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 from jobs.release.folder import DropsFolder
 from jobs.runtime.errors import BrokenInput, NothingToDo
 from jobs.source import goodbooks
+from jobs.source.csv_layout import column_name
 from jobs.source.listing import (
     Listing,
     NotComplete,
@@ -55,7 +56,8 @@ class Seen:
         """The needed columns that a readable file does not have."""
         if self.rows is None:
             return ()
-        return tuple(column for column in REQUIRED if column not in self.columns)
+        names = {column_name(own) for own in self.columns}
+        return tuple(column for column in REQUIRED if column not in names)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,9 @@ arrived_at (a timestamp, in NIGHTSHELF_TIMEZONE where it has no zone; else the d
 (else the row's number in the day's drop, file by file, so that it does not depend on how rows were cut into files).
 """
 
+from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 import polars as pl
 import pyarrow as pa
@@ -18,6 +20,8 @@ from pyarrow import types
 from jobs.release.folder import DropsFolder
 from jobs.runtime.documents import read_document
 from jobs.runtime.errors import BrokenInput
+from jobs.source import numbers, time_order
+from jobs.source.csv_layout import column_name
 from jobs.source.days import REQUIRED, Drop, damaged
 from jobs.source.settings import DEFAULTS, RowSettings
 from schemas.tables import ARRIVED_AT, FILE, ROW, SOURCE_ROW
@@ -32,8 +36,9 @@ def batches(drop: Drop, files: pl.Enum, rows: RowSettings = DEFAULTS) -> Iterato
     BrokenInput when the file lacks a column, has one of a type that cannot be used, or is damaged.
     """
     names = _usable(drop)
+    columns = [pl.col(own).alias(name) for name, own in names.items()]
     # polars decodes text five times as fast as pyarrow's iter_batches (0.3 s for 6 million rows).
-    lazy = pl.scan_parquet(drop.path, glob=False, hive_partitioning=False).select(names)
+    lazy = pl.scan_parquet(drop.path, glob=False, hive_partitioning=False).select(columns)
     for start in range(0, drop.rows, _BATCH_ROWS):
         try:
             frame = lazy.slice(start, _BATCH_ROWS).collect()
@@ -47,30 +52,34 @@ def of_files(drops: tuple[Drop, ...]) -> pl.Enum:
     return pl.Enum([drop.name for drop in drops])
 
 
-def time_ordered(drops: DropsFolder) -> bool:
-    """Say whether arrival tells time: false for a replay of rows that were in no order of time."""
-    if not drops.source.is_file():
-        return True
-    return bool(read_document(drops.source, "replay --replace").get("time_ordered", True))
+def time_ordered(drops: DropsFolder, accepted: pl.DataFrame) -> bool:
+    """Say whether arrival tells time: as replay found it for its source, else as the `accepted` rows show it."""
+    described: dict[str, Any] = {}
+    if drops.source.is_file():
+        described = read_document(drops.source, "replay --replace")
+    found = described.get("time_ordered")
+    return time_order.do_days_tell_time(accepted) if found is None else bool(found)
 
 
 def is_dated(drop: Drop) -> bool:
     """Say whether the rows have times of their own."""
-    return ARRIVED_AT in pq.read_schema(drop.path).names
+    return ARRIVED_AT in {column_name(own) for own in pq.read_schema(drop.path).names}
 
 
 def _dated(
     frame: pl.DataFrame, drop: Drop, files: pl.Enum, first: int, rows: RowSettings
 ) -> pl.DataFrame:
     row = pl.int_range(first, first + frame.height, dtype=pl.Int64)
-    arrived_at = pl.lit(rows.midnight(drop.day))
+    arrived_at: pl.Expr = pl.lit(rows.midnight(drop.day))
     if ARRIVED_AT in frame.columns:
         arrived_at = _instant(frame.schema[ARRIVED_AT], rows.timezone)
-    source_row = pl.col(SOURCE_ROW) if SOURCE_ROW in frame.columns else row + (drop.first_row - 1)
+    source_row: pl.Expr | pl.Series = row + (drop.first_row - 1)
+    if SOURCE_ROW in frame.columns:
+        source_row = _source_rows(frame[SOURCE_ROW], drop)
     return frame.select(
         *REQUIRED,
         arrived_at.cast(pl.Datetime("us", "UTC")).alias(ARRIVED_AT),
-        source_row.cast(pl.Int64).alias(SOURCE_ROW),
+        source_row.alias(SOURCE_ROW),
         pl.lit(drop.name, files).alias(FILE),
         row.cast(pl.Int32).alias(ROW),
     )
@@ -95,10 +104,23 @@ def _of_zone(local: pl.Expr, zone: str) -> pl.Expr:
     return found.dt.convert_time_zone("UTC")
 
 
-def _usable(drop: Drop) -> list[str]:
-    """Return the columns to read."""
+def _source_rows(given: pl.Series, drop: Drop) -> pl.Series:
+    row = numbers.whole(given)
+    if row.null_count() > given.null_count():
+        cell = given.filter(row.is_null() & given.is_not_null())[0]
+        raise BrokenInput(
+            f"the column {SOURCE_ROW} of the drop of {drop.day} holds {cell!r}, not a whole number",
+            str(drop.path),
+            "correct it at the source and land the drop again",
+        )
+    return row
+
+
+def _usable(drop: Drop) -> dict[str, str]:
+    """Return the columns to read: by our name, how the file writes it."""
     schema = pq.read_schema(drop.path)
-    missing = [column for column in REQUIRED if column not in schema.names]
+    names = Counter(column_name(own) for own in schema.names)
+    missing = [column for column in REQUIRED if column not in names]
     if missing:
         raise BrokenInput(
             f"the drop of {drop.day} has no column {', '.join(missing)} "
@@ -106,9 +128,17 @@ def _usable(drop: Drop) -> list[str]:
             str(drop.path),
             "rename the columns at the source and land the drop again",
         )
-    found = [column for column in (*REQUIRED, ARRIVED_AT, SOURCE_ROW) if column in schema.names]
-    for column in found:
-        kind = schema.field(column).type
+    wanted = (*REQUIRED, ARRIVED_AT, SOURCE_ROW)
+    twice = [column for column in wanted if names[column] > 1]
+    if twice:
+        raise BrokenInput(
+            f"the drop of {drop.day} has the column {', '.join(twice)} more than once",
+            str(drop.path),
+            "remove or rename all but the right one at the source and land the drop again",
+        )
+    found = {name: own for own in schema.names if (name := column_name(own)) in wanted}
+    for column, own in found.items():
+        kind = schema.field(own).type
         allowed, what = _KINDS.get(column, (_is_text_or_number, "text or numbers"))
         if not allowed(kind):
             raise BrokenInput(
@@ -121,8 +151,9 @@ def _usable(drop: Drop) -> list[str]:
 
 def _is_text_or_number(kind: pa.DataType) -> bool:
     plain = kind.value_type if types.is_dictionary(kind) else kind
-    tests = (types.is_string, types.is_large_string, types.is_integer, types.is_floating)
-    return any(test(plain) for test in (*tests, types.is_null))
+    text = (types.is_string, types.is_large_string, types.is_string_view)
+    numeric = (types.is_integer, types.is_floating, types.is_decimal)
+    return any(test(plain) for test in (*text, *numeric, types.is_null))
 
 
 def _is_instant(kind: pa.DataType) -> bool:
@@ -131,5 +162,4 @@ def _is_instant(kind: pa.DataType) -> bool:
 
 _KINDS = {
     ARRIVED_AT: (_is_instant, "timestamps"),
-    SOURCE_ROW: (types.is_integer, "whole numbers"),
 }

@@ -9,6 +9,7 @@ among good rows.
     rating_out_of_range   not 1 to 5
     id_out_of_range       a user or book id below 1 or above 2,147,483,647
     unknown_book          the book is not in books.csv
+    user_left_out         the user is named in NIGHTSHELF_LEAVE_OUT_USERS
     arrived_after_its_day the row says that it arrived after the end of its drop's day, and the allowed clock skew
     delivered_before      rows without times of their own: the day's last row of a pair equals the newest one before it
     duplicate_row         the same user, book and rating arrive again later
@@ -46,6 +47,7 @@ NOT_AN_INTEGER = "not_an_integer"
 RATING_OUT_OF_RANGE = "rating_out_of_range"
 ID_OUT_OF_RANGE = "id_out_of_range"
 UNKNOWN_BOOK = "unknown_book"
+USER_LEFT_OUT = "user_left_out"
 ARRIVED_AFTER_ITS_DAY = "arrived_after_its_day"
 DELIVERED_BEFORE = "delivered_before"
 DUPLICATE_ROW = "duplicate_row"
@@ -77,11 +79,12 @@ class TooManyRejects(BrokenInput):
 
 
 def judge(
-    raw: pl.DataFrame, known_books: pl.Series, end: datetime
+    raw: pl.DataFrame, known_books: pl.Series, end: datetime, left_out: tuple[int, ...] = ()
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Split raw rows into good ones, with whole numbers in the rating columns, and bad ones (REJECTS).
 
-    `known_books` are int64 ids, `end` is the first instant (UTC) that is too late for the rows' drop.
+    `known_books` are int64 ids, `end` is the first instant (UTC) that is too late for the rows' drop, `left_out` are
+    users whose rows nobody wants.
     """
     parsed = pl.DataFrame([numbers.whole(raw[column]) for column in _CELLS])
     rows = raw.with_columns(parsed)
@@ -90,12 +93,14 @@ def judge(
             pl.col(RATING).is_between(RATINGS[0], RATINGS[-1])
             & pl.all_horizontal(pl.col(_IDS).is_between(1, _GREATEST_ID))
             & pl.col(BOOK_ID).is_in(known_books.implode())
+            & ~pl.col(USER_ID).is_in(left_out)
             & (pl.col(ARRIVED_AT) < end)
             & pl.col(SOURCE_ROW).is_not_null()
         ).fill_null(value=False)
     ).to_series()
     good = rows.filter(is_good).with_columns(pl.col(name).cast(t) for name, t in _STORED.items())
-    return good, _with_reasons(raw.filter(~is_good), parsed.filter(~is_good), known_books)
+    bad = _with_reasons(raw.filter(~is_good), parsed.filter(~is_good), known_books, left_out)
+    return good, bad
 
 
 def resolve(good: pl.DataFrame, undated: tuple[str, ...] = ()) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -199,7 +204,9 @@ def refusal(
     return TooManyRejects(what, str(rejects), do, files)
 
 
-def _with_reasons(raw: pl.DataFrame, parsed: pl.DataFrame, known_books: pl.Series) -> pl.DataFrame:
+def _with_reasons(
+    raw: pl.DataFrame, parsed: pl.DataFrame, known_books: pl.Series, left_out: tuple[int, ...]
+) -> pl.DataFrame:
     """Return bad rows (REJECTS); `parsed` are their rating columns as whole numbers."""
     cells = pl.col(_CELLS).cast(pl.String).fill_null("").str.strip_chars()
     text = raw.select(cells.replace("NaN", ""))
@@ -221,6 +228,7 @@ def _with_reasons(raw: pl.DataFrame, parsed: pl.DataFrame, known_books: pl.Serie
                 & _between(number[BOOK_ID], 1, _GREATEST_ID)
             ),
             UNKNOWN_BOOK: ~number[BOOK_ID].is_in(known_books.implode()).fill_null(value=False),
+            USER_LEFT_OUT: number[USER_ID].is_in(left_out).fill_null(value=False),
         }
     )
     reason = pl.coalesce(

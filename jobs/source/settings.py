@@ -23,6 +23,10 @@ class RowSettings:
     timezone: str = "UTC"
     #: How long after the end of its day a row may say that it arrived: the source's clock is fast.
     clock_skew_s: int = 60
+    #: Years of publication before it are left out of cards.
+    earliest_year: int = -3000
+    #: Users whose rows and wishes are left out, ascending: bots, test accounts.
+    leave_out_users: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         """Raise WrongUsage when a value cannot be used."""

@@ -15,6 +15,7 @@ from schemas import tables
 from tests import excerpts, small_disk
 from tests.jobs.command_line import run
 from tests.jobs.landing import (
+    BOOKS,
     HEADER,
     LAST_DAY,
     NIGHTSHELF,
@@ -209,6 +210,67 @@ def test_a_source_with_dates_of_its_own(
     accepted = table(artifacts, outcome["release"], "interactions").tail(2)
     assert accepted.select(CELLS).rows() == [(71, 2, 4), (70, 1, 5)]
     assert outcome["data_as_of"] == "2026-01-04T09:00:00+00:00"
+
+
+@pytest.mark.parametrize("form", [pl.Int64, pl.Float64, pl.String])
+def test_landed_rows_that_are_sorted_tell_no_time(
+    tmp_path: Path, artifacts: Path, capsys: pytest.CaptureFixture[str], form: type[pl.DataType]
+) -> None:
+    """Without source.json it is judged on parsed values, however they are written."""
+    replay(capsys, folder(tmp_path, HEADER + ROWS), "--to", "2026-01-01")
+    (artifacts / "drops" / "source.json").unlink()
+    books = {"book_id": [1 + n * 7 % 5 for n in range(200)], "rating": [4] * 200}
+    ascending = pl.DataFrame({"user_id": range(1, 201), **books})
+    mixed = pl.DataFrame({"user_id": [201 + n * 79 % 200 for n in range(200)], **books})
+    for day, rows, ordered in (("2026-01-01", ascending, False), (LAST_DAY, mixed, True)):
+        drop(artifacts, day).parent.mkdir(exist_ok=True)
+        rows.with_columns(pl.all().cast(form)).write_parquet(drop(artifacts, day))
+        outcome = extract(capsys, day).outcome
+        inputs = artifacts / "releases" / outcome["release"] / "inputs.json"
+        assert outcome["time_ordered"] is ordered
+        assert json.loads(inputs.read_text())["time_ordered"] is ordered
+
+
+def test_a_user_is_left_out_by_a_setting(
+    tmp_path: Path,
+    artifacts: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Rows and wishes; it makes another release, and one id however the users are ordered."""
+    source = folder(tmp_path, HEADER + ROWS)
+    (source / "to_read.csv").write_text("user_id,book_id\n3,5\n4,5\n4,4\n")
+    replay(capsys, source)
+    everybody = extract(capsys).outcome
+    monkeypatch.setenv("NIGHTSHELF_LEAVE_OUT_USERS", "9, 4")
+    without = extract(capsys).outcome
+    assert without["release"] != everybody["release"]
+    assert without["rejects"] == {"user_left_out": 8}
+    assert (without["users"], without["wishes"]) == (8, 1)
+    assert not {4, 9} & set(table(artifacts, without["release"], "interactions")["user_id"])
+    monkeypatch.setenv("NIGHTSHELF_LEAVE_OUT_USERS", "4,9,4")
+    assert extract(capsys).outcome == {**without, "reused": True}
+    monkeypatch.setenv("NIGHTSHELF_LEAVE_OUT_USERS", "bot")
+    assert extract(capsys).exit_code == 2
+
+
+def test_a_year_that_cannot_be_is_left_out_and_counted(
+    tmp_path: Path,
+    artifacts: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The book stays; the earliest year is a setting that makes another release."""
+    replay(capsys, folder(tmp_path, HEADER + ROWS, BOOKS.replace("1999.0,Book 2", "9999,Book 2")))
+    outcome = extract(capsys).outcome
+    assert outcome["cleaned"] == {"year": 1}
+    assert (
+        table(artifacts, outcome["release"], "books")["year"].to_list() == [1999, None] + [1999] * 3
+    )
+    monkeypatch.setenv("NIGHTSHELF_EARLIEST_YEAR", "2000")
+    later = extract(capsys).outcome
+    assert later["release"] != outcome["release"]
+    assert later["cleaned"] == {"year": 5}
 
 
 def test_a_broken_drop_is_told_and_harms_nothing(

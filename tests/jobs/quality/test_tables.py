@@ -1,5 +1,6 @@
 """Each expectation, on a table with exactly the defect that it is there for."""
 
+import json
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -15,6 +16,7 @@ from jobs.quality.result import Outcome, Table
 from jobs.quality.tables import Task
 from jobs.release.folder import ReleaseFolder
 from jobs.runtime.errors import BrokenInput
+from jobs.runtime.files import write_json
 from schemas import tables as t
 from tests.good_tables import BEFORE, BOOKS, Row, change, write_release
 
@@ -227,6 +229,33 @@ def test_each_defect_of_books_is_found(
     change(release.books, t.BOOKS, edit)
     found = not_met(judged(release, "books"))
     assert {key: one.observed for key, one in found.items()} == {name: observed}
+
+
+@pytest.mark.parametrize(
+    ("cleaned", "share", "failing"),
+    [
+        ({"year": 1}, 0.0, {"year_cleaned"}),
+        ({"year": 1}, 0.05, set()),
+        ({"title": 3, "year": 4}, 0.1, {"year_cleaned"}),
+        ({"title": 30, "authors": 30, "language": 30, "year": 30}, 1.0, set()),
+    ],
+)
+def test_cells_that_extract_cleaned_stop_a_day_above_a_share(
+    release: ReleaseFolder, cleaned: dict[str, int], share: float, failing: set[str]
+) -> None:
+    """Of 30 books: a tenth are 3; one cell is allowed unless none is."""
+    write_json(release.records / "extract.json", {"counts": {"cleaned": cleaned}})
+    found = not_met(judged(release, "books", bounds=Bounds(cleaned_max_share=share)))
+    assert set(found) == failing
+
+
+def test_tags_without_rows_are_no_tags(release: ReleaseFolder) -> None:
+    """No genre is expected where tags.csv has a header alone."""
+    change(release.books, t.BOOKS, lambda rows: [row[t.GENRES].clear() for row in rows])
+    begun = json.loads(release.inputs.read_text("utf-8"))
+    begun["inputs"][1]["rows"] = 0
+    write_json(release.inputs, begun)
+    assert not_met(judged(release, "books")) == {}
 
 
 def test_too_few_books_beside_the_reference_are_found(

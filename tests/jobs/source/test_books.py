@@ -12,6 +12,7 @@ from jobs.runtime.errors import BrokenInput
 from jobs.source import books
 
 HEADER = "book_id,goodreads_book_id,authors,original_publication_year,title,language_code\n"
+DAY = "2026-01-04"
 SHELVES = {"to-read", "favorites", "owned-books", "currently-reading", "books-i-own", "default"}
 
 
@@ -22,7 +23,7 @@ def _catalogue(folder: Path, **files: str) -> Path:
 
 
 def _cards(folder: Path) -> dict[int, dict[str, Any]]:
-    return {card["book_id"]: card for card in books.read(folder).cards.to_dicts()}
+    return {card["book_id"]: card for card in books.read(folder, DAY).cards.to_dicts()}
 
 
 def test_a_card_of_the_current_edition(tmp_path: Path) -> None:
@@ -31,7 +32,7 @@ def test_a_card_of_the_current_edition(tmp_path: Path) -> None:
         '2,3,"J.K. Rowling, Mary GrandPré",1997.0,"Harry Potter (Harry Potter, #1)",eng\n'
         "1,9,Homer,-750.0,The Iliad,\n"
     )
-    cards = books.read(_catalogue(tmp_path, books=HEADER + rows)).cards.to_dicts()
+    cards = books.read(_catalogue(tmp_path, books=HEADER + rows), DAY).cards.to_dicts()
     assert cards == [
         {
             "book_id": 1,
@@ -78,7 +79,7 @@ def test_every_card_has_a_title(tmp_path: Path) -> None:
 def test_ids_that_cannot_be_used_are_refused(tmp_path: Path, rows: str) -> None:
     """They stop the run: a rating could mean any book."""
     with pytest.raises(BrokenInput, match=r"1 books without a valid id|1 ids that come again"):
-        books.read(_catalogue(tmp_path, books=HEADER + rows))
+        books.read(_catalogue(tmp_path, books=HEADER + rows), DAY)
 
 
 def test_genres_are_curated_tags_the_most_used_first(tmp_path: Path) -> None:
@@ -108,7 +109,7 @@ def test_floats_spaces_and_capitals_make_no_difference(tmp_path: Path) -> None:
         book_tags="Goodreads_Book_ID,tag_id , count\n500.0, 4 ,60.0\n",
         to_read="user_id, BOOK_ID\n8.0,1.00\n",
     )
-    found = books.read(folder)
+    found = books.read(folder, DAY)
     card = found.cards.to_dicts()[0]
     assert (card["book_id"], card["goodreads_book_id"], card["year"]) == (1, 500, 1)
     assert (card["genres"], card["to_read_count"]) == (["fantasy"], 1)
@@ -141,7 +142,7 @@ def test_no_tag_means_two_genres() -> None:
 def test_missing_optional_files_are_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Cards without genres and no wishes, and a line for each missing file."""
     with caplog.at_level(logging.WARNING):
-        found = books.read(_catalogue(tmp_path, books=HEADER + "1,500,A,1,One,\n"))
+        found = books.read(_catalogue(tmp_path, books=HEADER + "1,500,A,1,One,\n"), DAY)
     assert found.wishes.is_empty()
     assert [line.split(" in ")[0] for line in caplog.messages] == [
         "no tags.csv",
@@ -157,7 +158,8 @@ def test_wishes_name_known_books_once(tmp_path: Path) -> None:
             tmp_path,
             books=HEADER + "1,500,A,1,One,\n2,501,A,1,Two,\n",
             to_read="user_id,book_id\n8,2\n3,2\n8,2\n8,77\n,1\nx,1\n",
-        )
+        ),
+        DAY,
     )
     assert found.wishes.rows() == [(3, 2), (8, 2)]
     assert found.wishes_dropped == 4
@@ -166,7 +168,7 @@ def test_wishes_name_known_books_once(tmp_path: Path) -> None:
 
 def test_the_real_catalogue(goodbooks: Path) -> None:
     """Nearly every real book has a genre, and those of The Hobbit and 1984 are no surprise."""
-    found = books.read(goodbooks)
+    found = books.read(goodbooks, DAY)
     titles = pl.read_csv(goodbooks / "books.csv", infer_schema=False)
     assert found.cards.height == titles.height
     assert (found.cards["title"].str.len_chars() > 0).all()

@@ -8,7 +8,7 @@ import pytest
 
 from jobs.release.folder import DropsFolder
 from jobs.runtime.errors import BrokenInput, NothingToDo
-from jobs.source import days, drops
+from jobs.source import days, drops, rejects
 
 DAY = "2026-01-02"
 ROWS = pl.DataFrame({"user_id": [1, 2], "book_id": [7, 8], "rating": [5, 3]})
@@ -33,6 +33,22 @@ def test_three_columns_suffice(tmp_path: Path) -> None:
     assert rows["arrived_at"].to_list() == [datetime(2026, 1, 2, tzinfo=UTC)] * 2
     assert rows["source_row"].to_list() == [1, 2]
     assert rows["file"].to_list() == [f"ratings/ds={DAY}/part-0.parquet"] * 2
+
+
+@pytest.mark.parametrize(
+    "kind", [pl.String, pl.Float64, pl.Float32, pl.Decimal(12, 2), pl.Categorical(), pl.UInt8]
+)
+def test_names_and_numbers_as_other_programs_write_them(tmp_path: Path, kind: pl.DataType) -> None:
+    """Column names in any case with spaces, numbers as text, floats, decimals or a dictionary."""
+    text = pl.all().cast(pl.String)
+    written = ROWS.select(text.cast(kind) if kind != pl.String else text + ".0")
+    written = written.with_columns(Source_Row=pl.Series([4.0, 2.0]))
+    written = written.rename({"user_id": "User_ID", "book_id": " BOOK_ID "})
+    rows = _read(_land(tmp_path, written))
+    good, _ = rejects.judge(rows, pl.Series([7, 8]), datetime(2026, 1, 4, tzinfo=UTC))
+    assert good.select("user_id", "book_id", "rating").rows() == ROWS.rows()
+    assert good["source_row"].to_list() == [4, 2]
+    assert days.seen(DropsFolder(tmp_path), DAY)[0].lacks == ()
 
 
 def test_times_of_the_source_are_kept(tmp_path: Path) -> None:
@@ -91,8 +107,9 @@ def test_a_drop_of_many_batches_is_counted_through(
         (ROWS.with_columns(source_row=pl.lit("one")), "source_row"),
         (ROWS.with_columns(rating=pl.lit(value=True)), "rating"),
         (ROWS.with_columns(user_id=pl.lit([1])), "user_id"),
+        (ROWS.with_columns(pl.col("rating").alias("Rating ")), "the column rating"),
     ],
-    ids=["empty", "missing", "renamed", "text time", "text row", "truth", "list"],
+    ids=["empty", "missing", "renamed", "text time", "text row", "truth", "list", "twice"],
 )
 def test_a_drop_that_cannot_be_used_is_named(
     tmp_path: Path, frame: pl.DataFrame, what: str

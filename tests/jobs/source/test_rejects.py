@@ -112,6 +112,16 @@ def test_when_a_row_arrived() -> None:
     assert _reasons(raw) == ["null_value", "null_value", "arrived_after_its_day", None]
 
 
+def test_rows_of_users_who_are_left_out() -> None:
+    """They have a reason of their own, after those of bad rows, and are not bad."""
+    rows = [("1", "1", "5"), ("2.0", "1", "5"), (" 2", "99", "5"), ("3", "1", "5")]
+    good, bad = rejects.judge(_raw(rows), KNOWN, END, (2, 3))
+    assert good["row"].to_list() == [1]
+    reasons = ["user_left_out", "unknown_book", "user_left_out"]
+    assert bad["reason"].to_list() == reasons
+    assert not rejects.too_many({"user_left_out": 100}, 100, 0.05)
+
+
 def test_what_is_told_of_a_bad_row() -> None:
     """File, row, reason, and the cells as they came."""
     _, bad = rejects.judge(_raw([("1", "1", "5"), ("x", None, "5")]), KNOWN, END)
