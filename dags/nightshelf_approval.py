@@ -7,13 +7,18 @@ activate`: what is decided here only spares loading what could not go live.
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import Param
 from airflow.sdk.configuration import conf
 
 from nightshelf_command import Problem, answer, refuse, skip
+
+
+def _refuse_damaged(path: Path, why: str) -> NoReturn:
+    do = "see to the file, or run `nightshelf evaluate` for this release again"
+    refuse(Problem(f"the decision cannot be read: {why}", str(path), do))
 
 
 def standing(release: str, artifacts: Path, *, older: bool) -> dict[str, Any]:
@@ -32,6 +37,10 @@ def standing(release: str, artifacts: Path, *, older: bool) -> dict[str, Any]:
                 f"train partition {release[:10]} (`recommender_train`) and let it finish",
             )
         )
+    except (OSError, ValueError) as error:
+        _refuse_damaged(path, str(error))
+    if not isinstance(decision, dict) or not {"verdict", "reasons"} <= decision.keys():
+        _refuse_damaged(path, "it lacks verdict or reasons")
     live = answer(["releases"])["live"]
     overtaken = (
         f"release {release} is not newer than the live release {live}"
