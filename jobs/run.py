@@ -4,6 +4,7 @@ In: a partition, the drops under the artifacts, settings. Out: a live release, o
 each step is the one its own command runs, in the order of the README, and that nothing follows a failed step.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 from jobs import (
@@ -25,9 +26,10 @@ from jobs.quality.result import Table
 from jobs.release import references
 from jobs.release.folder import Artifacts, ReleaseFolder
 from jobs.runtime import notes
-from jobs.runtime.errors import GateRefused
+from jobs.runtime.errors import GateRefused, TryLater
 from jobs.runtime.settings import Settings, read_settings
 from jobs.source.settings import RowSettings
+from jobs.store import histories
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,9 @@ def run(
     Raises what the first failing step raises.
     """
     artifacts = Artifacts(settings.artifacts)
+    with suppress(TryLater):
+        # Before hours of work for a store that refuses it; one that cannot be reached now may be there by then.
+        histories.check(artifacts.journal, settings)
     compared = reference or references.choose(artifacts, partition).release
     extracted = extract.run(
         artifacts.drops,

@@ -8,6 +8,7 @@ that whoever comes after a crash knows that it has to be finished.
 import json
 import os
 import secrets
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -45,11 +46,14 @@ def unfinished(folder: Path) -> list[Path]:
 
 
 def finish(folder: Path) -> list[str]:
-    """Take the mark off all unfinished folders; return their paths."""
-    return [
-        str(place.replace(place.with_name(place.name.removesuffix(_UNFINISHED))))
-        for place in unfinished(folder)
-    ]
+    """Take the mark off all unfinished folders and return their paths; those that hold no file go."""
+    kept = []
+    for place in unfinished(folder):
+        if any(one.is_file() for one in place.rglob("*")):
+            kept.append(str(place.replace(place.with_name(place.name.removesuffix(_UNFINISHED)))))
+        else:
+            shutil.rmtree(place)
+    return kept
 
 
 def move(files: list[Path], place: Path) -> None:

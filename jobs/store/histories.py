@@ -15,8 +15,10 @@ from redis.cluster import RedisCluster
 
 from jobs.release import history, journal, journal_identity, set_aside
 from jobs.runtime.errors import BrokenInput
+from jobs.runtime.settings import Settings
 from jobs.store import journal_copy
 from jobs.store.catalog import WAYS_OUT, Catalog, Content
+from jobs.store.cluster import connected
 from jobs.store.journal_copy import Copy
 
 
@@ -131,6 +133,12 @@ def require_one(compared: Comparison, namespace: str, folder: Path) -> None:
         more = " --adopt --by WHO --reason WHY" if adopts else ""
         do = f"run `nightshelf reconcile{more}` again; it finishes what was begun"
     raise BrokenInput(problem, f"{folder} and namespace {namespace} in Redis", do)
+
+
+def check(folder: Path, settings: Settings) -> None:
+    """Raise BrokenInput when the store and the journal do not belong together; TryLater when Redis is in the way."""
+    with connected(settings) as cluster:
+        require_one(compare(cluster, settings.namespace, folder), settings.namespace, folder)
 
 
 def claim(cluster: RedisCluster, catalog: Catalog, compared: Comparison, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Publish, activate, roll back, retire, wipe and restore in any order, by two publishers, dying between any two writes.
+"""Publish, activate, roll back, retire, wipe, restore, a journal from a backup, in any order, dying between any writes.
 
 Hypothesis makes up what is done and shrinks what breaks a promise; the store is a real Redis Cluster, the journal a
 real folder. Nobody knows in advance which commands are refused: what must hold is looked up from outside after each.
@@ -24,10 +24,21 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from jobs import activate, audit, publish, restore, retire, rollback, steer
+from jobs import (
+    activate,
+    audit,
+    list_releases,
+    publish,
+    reconcile,
+    restore,
+    retire,
+    rollback,
+    steer,
+)
+from jobs.activate import Approval
 from jobs.release import journal
 from jobs.release.folder import Artifacts
-from jobs.runtime.errors import NightshelfError, TryLater
+from jobs.runtime.errors import BrokenInput, NightshelfError, TryLater
 from jobs.runtime.settings import Settings
 from jobs.store import loading
 from jobs.store.catalog import Answer, Catalog
@@ -71,6 +82,7 @@ class Shelf(RuleBasedStateMachine):
         self.barred: set[str] = set()
         self.lost = False
         self.dead = False
+        self.saved = settings.artifacts / "saved"
 
     # ---- what is done ----------------------------------------------------------------------------------------
 
@@ -99,9 +111,16 @@ class Shelf(RuleBasedStateMachine):
 
     @rule(name=_names, release=_releases)
     def carry_out(self, name: str, release: int) -> None:
-        """A command, to its end or its refusal."""
+        """A command, to its end or its refusal; what it says that it did is done."""
         with suppress(NightshelfError):
-            self._command(name, self.releases[release])()
+            outcome = self._command(name, self.releases[release])()
+            if isinstance(outcome, activate.Outcome | rollback.Outcome):
+                pointer = self._pointer()
+                assert (pointer.live, pointer.generation) == (outcome.release, outcome.generation)
+            if isinstance(outcome, rollback.Outcome):
+                assert f"quarantine:{outcome.quarantined_digest}".encode() in store.fields(
+                    self.settings
+                )
 
     @rule(release=_releases)
     def serve(self, release: int) -> None:
@@ -146,6 +165,42 @@ class Shelf(RuleBasedStateMachine):
         """Redis loses everything."""
         store.wipe(self.settings)
         self.lost = True
+
+    @rule()
+    def back_up(self) -> None:
+        """Keep the journal as it is."""
+        shutil.rmtree(self.saved, ignore_errors=True)
+        if self.artifacts.journal.exists():
+            shutil.copytree(self.artifacts.journal, self.saved)
+
+    # What neither Redis nor the journal knows any more nobody can bring back.
+    @precondition(lambda self: self.saved.exists() and not self.lost)
+    @rule(name=_names, release=_releases, adopts=st.booleans(), fatal=_writes)
+    def go_back_in_time(self, name: str, release: int, adopts: bool, fatal: int | None) -> None:
+        """The journal comes back from the backup: nothing is changed until reconcile made one history of two."""
+        shutil.rmtree(self.artifacts.journal)
+        shutil.copytree(self.saved, self.artifacts.journal)
+        if list_releases.run(self.artifacts, self.settings).another_history is None:
+            return
+        before = store.fields(self.settings)
+        with pytest.raises(BrokenInput):
+            restore.run(self.artifacts, self.settings)
+        with suppress(NightshelfError):
+            self._command(name, self.releases[release])()
+        assert store.fields(self.settings) == before
+        if fatal is not None:
+            with crashing(fatal):
+                self._reconcile(adopts=adopts)
+        self._reconcile(adopts=adopts)
+        assert list_releases.run(self.artifacts, self.settings).another_history is None
+
+    def _reconcile(self, *, adopts: bool) -> None:
+        adoption = Approval("ada", "a test")
+        try:
+            reconcile.run(self.artifacts, self.settings, adoption=adoption if adopts else None)
+        except BrokenInput:
+            # A command died before its entries were copied, so Redis does not hold them.
+            reconcile.run(self.artifacts, self.settings, adoption=adoption)
 
     @precondition(lambda self: self.sent)
     @rule()

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from jobs import activate, list_releases, publish, reconcile, restore, retire, rollback, steer
+from jobs import activate, list_releases, publish, reconcile, restore, retire, rollback, run, steer
 from jobs.activate import Approval
 from jobs.release import journal, journal_identity, seal
 from jobs.release.folder import Artifacts
@@ -59,6 +59,7 @@ def commands(artifacts: Artifacts, settings: Settings, release: str) -> list[Cal
         lambda: steer.promote(artifacts, settings, **WHY),
         lambda: retire.run(settings),
         lambda: restore.run(artifacts, settings),
+        lambda: run.run(settings, "2026-01-09"),
     ]
 
 
@@ -85,7 +86,7 @@ def test_a_journal_from_an_older_copy_is_found_and_brought_up(
     assert (planned.differs_at, planned.set_aside, planned.taken) == (5, [], [5, 6])
     assert len(journal.read(artifacts.journal)) == 4
     done = reconcile.run(artifacts, settings)
-    assert (done.differs_at, done.taken) == (5, [5, 6])
+    assert (done.differs_at, done.taken, done.set_aside_in) == (5, [5, 6], [])
     assert journal.read(artifacts.journal) == whole
     assert list_releases.run(artifacts, settings).another_history is None
     assert not restore.run(artifacts, settings).restored
