@@ -41,13 +41,17 @@ def _files(case: Case) -> list[pl.DataFrame]:
 
 
 def _newest(case: Case) -> dict[tuple[int, int], tuple[int, date]]:
-    """Return each pair's newest rating and the day on which that rating first came, by a loop over all rows."""
+    """Return each pair's newest rating and the day since which it stands, by a loop over all rows.
+
+    What a file says of a pair is its last row of it.
+    """
     found: dict[tuple[int, int], tuple[int, date]] = {}
     for frame in _files(case):
         columns = ("user_id", "book_id", "rating", "day")
-        for user, book, rating, day in frame.select(columns).iter_rows():
-            if found.get((user, book), (0,))[0] != rating:
-                found[user, book] = rating, day
+        said = {(user, book): (rating, day) for user, book, rating, day in frame[columns].rows()}
+        for pair, (rating, day) in said.items():
+            if pair not in found or found[pair][0] != rating:
+                found[pair] = rating, day
     return found
 
 
