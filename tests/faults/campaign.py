@@ -215,6 +215,8 @@ def _plan(given: argparse.Namespace) -> Plan:
         given.minutes,
         rate=given.rate,
         node_timeout_ms=given.node_timeout_ms,
+        lookup_deadline_ms=given.lookup_deadline_ms,
+        answered_within_s=given.answered_within_s,
         **chosen,
     )
 
@@ -228,6 +230,8 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", help="names of faults")
     parser.add_argument("--rate", type=float, default=400, help="requests a second")
     parser.add_argument("--node-timeout-ms", type=int, default=NODE_TIMEOUT_MS)
+    parser.add_argument("--lookup-deadline-ms", type=int, default=Plan.lookup_deadline_ms)
+    parser.add_argument("--answered-within-s", type=float, default=Plan.answered_within_s)
     parser.add_argument("--results", type=Path, default=Path(".run/chaos"))
     parser.add_argument("--page", type=Path, default=report.PAGE)
     given = parser.parse_args()

@@ -6,7 +6,14 @@ In: nothing. Out: `FAULTS`: what injects each, what it is judged by, and whether
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tests.faults import edge_faults, network_faults, publisher_faults, redis_faults
+from tests.faults import (
+    edge_faults,
+    history_faults,
+    network_faults,
+    publisher_faults,
+    redis_faults,
+    seed_faults,
+)
 from tests.faults.figures import EDGE, FAILOVER, HEAL, NOTHING
 from tests.faults.stage import Stage
 
@@ -50,6 +57,19 @@ FAULTS = {
     "disk full under artifacts": Fault(publisher_faults.disk_full, NOTHING),
     "artifact bytes flipped": Fault(publisher_faults.bytes_flipped, NOTHING),
     "value in Redis changed by hand": Fault(publisher_faults.value_changed, NOTHING),
+    "journal from a backup": Fault(history_faults.journal_from_backup, NOTHING),
+    "second artifacts folder": Fault(history_faults.second_journal, NOTHING),
+    **{
+        f"primary flushed before {what}": Fault(history_faults.flushed_before(kind), HEAL)
+        for kind, what in (
+            ("activation", "an activation"),
+            ("rollback", "a rollback"),
+            ("canary", "a canary"),
+            ("promotion", "a promotion"),
+        )
+    },
+    "Redis evicts, too little memory": Fault(history_faults.evicting, NOTHING),
+    "Redis nodes replaced one by one": Fault(seed_faults.seeds_replaced, NOTHING),
     "primary cut off from nodes, not from clients": Fault(
         network_faults.cut_from_nodes, HEAL, network=True
     ),

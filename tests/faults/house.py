@@ -9,7 +9,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -146,8 +146,19 @@ class House:
     edges: list[Part]
     settings: Settings
     network: Network | None
+    node_timeout_ms: int
     port: int = 0
     nginx: "subprocess.Popen[bytes] | None" = None
+    #: Redis nodes that were started since.
+    later: list[RedisNode] = field(default_factory=list)
+
+    def start_redis(self, place: int) -> RedisNode:
+        """Start one more Redis node, which knows no other yet. Not in a network of its own."""
+        (port,) = free_ports(1)
+        node = _node(self.folder, place, port, self.node_timeout_ms, None)
+        self.later.append(node)
+        node.start()
+        return node
 
     def primary_of(self, key: str) -> RedisNode:
         """Return the reachable node that serves a key as primary. Raises LookupError while there is none."""
@@ -252,7 +263,8 @@ def running(
         first(settings)
         ports = free_ports(EDGES)
         edges = [_edge(folder, port, addresses, edge or {}) for port in ports]
-        house = House(folder, nodes, edges, settings, network)
+        house = House(folder, nodes, edges, settings, network, node_timeout_ms)
+        stack.callback(_end_all, house.later)
         for part in edges:
             stack.callback(_end, part)
             part.start()
@@ -266,26 +278,30 @@ def running(
 
 def _redis(folder: Path, node_timeout_ms: int, network: Network | None) -> list[RedisNode]:
     ports = free_ports(2 * PRIMARIES)
-    nodes = []
-    for place, port in enumerate(ports, start=1):
-        host = network.addresses[place] if network else cluster.HOST
-        options = ["--cluster-node-timeout", str(node_timeout_ms)]
-        if network:
-            options += ["--bind", host, cluster.HOST, "--protected-mode", "no"]
-        home = folder / f"redis-{port}"
-        command = cluster.server_command(port, home, *options)
-        again = cluster.giving_way(port, home, command)
-        nodes.append(
-            RedisNode(
-                f"redis-{place}",
-                network.inside(place, command) if network else command,
-                folder / f"redis-{port}.log",
-                address=Node(host, port),
-                place=place,
-                again=network.inside(place, again) if network else again,
-            )
-        )
-    return nodes
+    return [
+        _node(folder, place, port, node_timeout_ms, network)
+        for place, port in enumerate(ports, start=1)
+    ]
+
+
+def _node(
+    folder: Path, place: int, port: int, node_timeout_ms: int, network: Network | None
+) -> RedisNode:
+    host = network.addresses[place] if network else cluster.HOST
+    options = ["--cluster-node-timeout", str(node_timeout_ms)]
+    if network:
+        options += ["--bind", host, cluster.HOST, "--protected-mode", "no"]
+    home = folder / f"redis-{port}"
+    command = cluster.server_command(port, home, *options)
+    again = cluster.giving_way(port, home, command)
+    return RedisNode(
+        f"redis-{place}",
+        network.inside(place, command) if network else command,
+        folder / f"redis-{port}.log",
+        address=Node(host, port),
+        place=place,
+        again=network.inside(place, again) if network else again,
+    )
 
 
 def _edge(folder: Path, port: int, nodes: tuple[Node, ...], more: dict[str, str]) -> Part:
@@ -296,6 +312,11 @@ def _edge(folder: Path, port: int, nodes: tuple[Node, ...], more: dict[str, str]
         **more,
     }
     return Part(f"edge-{port}", [_EDGE], folder / f"edge-{port}.log", environment)
+
+
+def _end_all(parts: Sequence[Part]) -> None:
+    for part in parts:
+        _end(part)
 
 
 def _end(part: Part) -> None:

@@ -19,6 +19,7 @@ from jobs.runtime.settings import Settings
 from tests.faults import steps
 from tests.faults.steps import Ended, Step, carry_out
 from tests.faults.timeline import Span, Timeline
+from tests.releases import LENGTH
 
 _FIRST_DAY = date(2026, 1, 1)
 _CANARY_S = 1.0
@@ -62,11 +63,12 @@ class Publisher:
             self.back()
         self.note("retire", carry_out(steps.make_room, self.settings))
 
-    def write(self) -> str:
-        """Write the next release and return its id."""
+    def write(self, users: int | None = None, length: int = LENGTH) -> str:
+        """Write the next release, of all users with lists of the usual length unless told, and return its id."""
         self.written += 1
         day = (_FIRST_DAY + timedelta(days=self.written)).isoformat()
-        ended = carry_out(steps.write, self.settings, day, self.written, self.users)
+        given = (day, self.written, users or self.users, length)
+        ended = carry_out(steps.write, self.settings, *given)
         assert ended.well, ended.told
         return str(ended.outcome)
 
@@ -98,6 +100,10 @@ class Publisher:
             time.sleep(_CANARY_S)
         else:
             self.settle(ended.begun_at, None)
+
+    def promote(self, release: str) -> Ended:
+        """Make the canary, which is this release, the live one."""
+        return self._moved("promote", carry_out(steps.promote, self.settings), release)
 
     def _moved(self, what: str, ended: Ended, release: str) -> Ended:
         self.note(what, ended)

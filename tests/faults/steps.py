@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
-from jobs import activate, audit, publish, restore, retire, rollback, steer
+from jobs import activate, audit, publish, reconcile, restore, retire, rollback, steer
 from jobs.release.folder import Artifacts
 from jobs.runtime.errors import NightshelfError
 from jobs.runtime.settings import Settings
 from tests.crashes import crashing
-from tests.releases import write_release
+from tests.releases import LENGTH, write_release
 
 _DEADLINE_S = 120.0
 #: Imports take seconds: one process does them, and each command is a fork of that one.
@@ -46,10 +46,12 @@ class Ended:
         return not self.told and not self.killed
 
 
-def write(settings: Settings, partition: str, variant: int, users: int) -> str:
+def write(
+    settings: Settings, partition: str, variant: int, users: int, length: int = LENGTH
+) -> str:
     """Write a release that passed everything and return its id."""
     return write_release(
-        settings.artifacts, partition, users=users, books=200, variant=variant
+        settings.artifacts, partition, users=users, books=200, variant=variant, length=length
     ).release
 
 
@@ -75,6 +77,17 @@ def try_out(settings: Settings, release: str) -> steer.Outcome:
     return steer.start(
         artifacts, settings, release=release, share=0.5, by="chaos", reason="a fault campaign"
     )
+
+
+def promote(settings: Settings) -> activate.Outcome:
+    """Make the canary the live release."""
+    artifacts = Artifacts(settings.artifacts)
+    return steer.promote(artifacts, settings, by="chaos", reason="a fault campaign")
+
+
+def take_history(settings: Settings) -> reconcile.Outcome:
+    """Take the history that Redis holds."""
+    return reconcile.run(Artifacts(settings.artifacts), settings)
 
 
 def mend(settings: Settings) -> restore.Outcome:
