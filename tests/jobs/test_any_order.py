@@ -166,18 +166,18 @@ class Shelf(RuleBasedStateMachine):
         store.wipe(self.settings)
         self.lost = True
 
-    @rule()
-    def back_up(self) -> None:
-        """Keep the journal as it is."""
-        shutil.rmtree(self.saved, ignore_errors=True)
-        if self.artifacts.journal.exists():
-            shutil.copytree(self.artifacts.journal, self.saved)
-
     # What neither Redis nor the journal knows any more nobody can bring back.
-    @precondition(lambda self: self.saved.exists() and not self.lost)
-    @rule(name=_names, release=_releases, adopts=st.booleans(), fatal=_writes)
-    def go_back_in_time(self, name: str, release: int, adopts: bool, fatal: int | None) -> None:
-        """The journal comes back from the backup: nothing is changed until reconcile made one history of two."""
+    @precondition(lambda self: self.artifacts.journal.exists() and not self.lost)
+    @rule(names=st.tuples(_names, _names), release=_releases, adopts=st.booleans(), fatal=_writes)
+    def go_back_in_time(
+        self, names: tuple[str, str], release: int, *, adopts: bool, fatal: int | None
+    ) -> None:
+        """The journal comes back from a backup: nothing is changed until reconcile made one history of two."""
+        name, later = names
+        shutil.rmtree(self.saved, ignore_errors=True)
+        shutil.copytree(self.artifacts.journal, self.saved)
+        self.serve(release)
+        self.carry_out(name, release)
         shutil.rmtree(self.artifacts.journal)
         shutil.copytree(self.saved, self.artifacts.journal)
         if list_releases.run(self.artifacts, self.settings).another_history is None:
@@ -186,7 +186,7 @@ class Shelf(RuleBasedStateMachine):
         with pytest.raises(BrokenInput):
             restore.run(self.artifacts, self.settings)
         with suppress(NightshelfError):
-            self._command(name, self.releases[release])()
+            self._command(later, self.releases[release])()
         assert store.fields(self.settings) == before
         if fatal is not None:
             with crashing(fatal):
