@@ -41,10 +41,11 @@ def standing(release: str, artifacts: Path, *, older: bool) -> dict[str, Any]:
         _refuse_damaged(path, str(error))
     if not isinstance(decision, dict) or not {"verdict", "reasons"} <= decision.keys():
         _refuse_damaged(path, "it lacks verdict or reasons")
-    live = answer(["releases"])["live"]
+    found = answer(["releases"])
+    live = found["live"]
     overtaken = (
         f"release {release} is not newer than the live release {live}"
-        if live is not None and release[:10] < live[:10]
+        if live is not None and release[:10] < live[:10] and not found["live_from_future"]
         else ""
     )
     return {

@@ -62,8 +62,9 @@ def run(
     approval: Approval | None = None,
     force: bool = False,
     check: Check = BY_TOTALS,
+    today: str | None = None,
 ) -> Outcome:
-    """Make a verified release live.
+    """Make a verified release live; a live one of a day after `today` does not count as newer, None asks no clock.
 
     Raises GateRefused when it is not verified, was stopped, is quarantined, or is on hold without approval;
     BrokenInput when its files are not those of its manifest, or it lacks values and cannot be repaired; NothingToDo
@@ -78,7 +79,16 @@ def run(
         pointer = standing.content.pointer
         if pointer is not None and pointer.live == release:
             return already(store, release, standing)
-        return move(store, standing, release, approval, journal.ACTIVATE, force=force, check=check)
+        return move(
+            store,
+            standing,
+            release,
+            approval,
+            journal.ACTIVATE,
+            force=force,
+            check=check,
+            today=today,
+        )
 
 
 def move(
@@ -90,6 +100,7 @@ def move(
     *,
     force: bool = False,
     check: Check = BY_TOTALS,
+    today: str | None = None,
 ) -> Outcome:
     """Point to a release that is not live yet; raises as `run` does, after writing the refusal down."""
     who = approval.by if approval else store.settings.run_by
@@ -98,7 +109,7 @@ def move(
     first = live is None and not standing.history.activations
     try:
         require_fit(standing, release)
-        if live is not None and partition_of(live) > partition_of(release) and not force:
+        if live is not None and _is_newer(live, release, today) and not force:
             raise refusals.older(release, live)
         verdict = require_approved(
             store.artifacts, release, approval=approval, first=first, check=check
@@ -112,7 +123,7 @@ def move(
         standing,
         action,
         "activate",
-        *(release, int(force)),
+        *(release, int(force), today or ""),
         entry={
             "who": who,
             "why": approval.reason if approval else f"verdict {verdict}",
@@ -149,6 +160,12 @@ def _described(store: Store, standing: Standing, release: str, check: Check) -> 
     if check.incomplete_ok and gone:
         return standing.content.releases[release]
     return manifest.check(folder)
+
+
+def _is_newer(live: str, release: str, today: str | None) -> bool:
+    """Say whether `live` is of a later partition that has begun: one from the future blocks no day."""
+    partition = partition_of(live)
+    return partition > partition_of(release) and (today is None or partition <= today)
 
 
 def already(store: Store, release: str, standing: Standing) -> Outcome:

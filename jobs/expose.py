@@ -5,6 +5,7 @@ nothing has to live through a run for its end, or its missing end, to be seen: w
 """
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, generate_latest, start_http_server
@@ -17,26 +18,26 @@ from jobs.runtime.files import write_text
 from schemas.environment import Node
 
 
-def registry(artifacts: Artifacts) -> CollectorRegistry:
-    """Return a registry that reads the artifacts anew at each scrape."""
+def registry(artifacts: Artifacts, today: Callable[[], str]) -> CollectorRegistry:
+    """Return a registry that reads the artifacts anew at each scrape; `today` is the latest day that has begun."""
     found = CollectorRegistry(auto_describe=False)
-    found.register(BatchCollector(Reader(artifacts)))
+    found.register(BatchCollector(Reader(artifacts, today)))
     return found
 
 
-def run(artifacts: Artifacts, out: Path) -> int:
+def run(artifacts: Artifacts, out: Path, today: Callable[[], str]) -> int:
     """Write the metrics to `out`, whole or not at all, and return their size in bytes."""
-    text = generate_latest(registry(artifacts)).decode()
+    text = generate_latest(registry(artifacts, today)).decode()
     write_text(out, text)
     # The file belongs to the jobs, its reader is node_exporter.
     out.chmod(0o644)
     return len(text)
 
 
-def serve(artifacts: Artifacts, listen: Node) -> None:
+def serve(artifacts: Artifacts, listen: Node, today: Callable[[], str]) -> None:
     """Answer scrapes until the process is ended. Raises TryLater when the address cannot be taken."""
     try:
-        _, thread = start_http_server(listen.port, listen.host, registry(artifacts))
+        _, thread = start_http_server(listen.port, listen.host, registry(artifacts, today))
     except OSError as error:
         raise TryLater(
             f"the address cannot be listened on: {error.strerror}",

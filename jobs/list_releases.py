@@ -16,6 +16,7 @@ from jobs.store import histories, totals
 from jobs.store.catalog import Content
 from jobs.store.changes import Standing
 from jobs.store.cluster import TROUBLES, connected
+from schemas.manifest import partition_of
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,8 @@ class Outcome:
     `missing` says of each verified one how many keys, values and users' lists Redis has lost (values are None for a
     release that older code loaded; the mapping leaves out what could not be counted). `behind_journal` says that Redis
     has lost changes of the pointer, or that a command died in the middle of one; `journal_live` is the release that is
-    live by the journal. `another_history` says why the store and the journal do not belong together, or is None.
+    live by the journal. `another_history` says why the store and the journal do not belong together, or is None;
+    `live_from_future` says that the live one's partition has not begun.
     """
 
     generation: int
@@ -39,10 +41,14 @@ class Outcome:
     behind_journal: bool
     journal_live: str | None
     another_history: str | None
+    live_from_future: bool
 
 
-def run(artifacts: Artifacts, settings: Settings) -> Outcome:
-    """Return what the catalog holds. Raises TryLater when Redis cannot be reached."""
+def run(artifacts: Artifacts, settings: Settings, today: str | None = None) -> Outcome:
+    """Return what the catalog holds; `today` is the latest day that has begun.
+
+    Raises TryLater when Redis cannot be reached.
+    """
     with connected(settings) as cluster:
         compared = histories.compare(cluster, settings.namespace, artifacts.journal)
         content = compared.content
@@ -61,6 +67,7 @@ def run(artifacts: Artifacts, settings: Settings) -> Outcome:
         behind_journal=Standing(content, told).behind,
         journal_live=told.live,
         another_history=compared.problem,
+        live_from_future=bool(pointer and today and partition_of(pointer.live) > today),
     )
 
 

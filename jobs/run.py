@@ -59,8 +59,9 @@ def run(
     approval: Approval | None = None,
     reference: str | None = None,
     unchanged_ok: bool = False,
+    today: str | None = None,
 ) -> Outcome:
-    """Run every step of a day; `reference` None lets the journal choose it.
+    """Run every step of a day; `reference` None lets the journal choose it, `today` is as `activate` takes it.
 
     Raises what the first failing step raises.
     """
@@ -101,7 +102,7 @@ def run(
         raise
     report.run_all(folder)
     published = publish.run(folder, settings)
-    activated = activate.run(artifacts, folder.release, settings, approval=approval)
+    activated = activate.run(artifacts, folder.release, settings, approval=approval, today=today)
     return Outcome(
         release=folder.release,
         reference=compared,

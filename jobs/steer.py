@@ -119,13 +119,25 @@ def stop(
 
 
 def promote(
-    artifacts: Artifacts, settings: Settings, *, by: str, reason: str, check: Check = BY_TOTALS
+    artifacts: Artifacts,
+    settings: Settings,
+    *,
+    by: str,
+    reason: str,
+    check: Check = BY_TOTALS,
+    today: str | None = None,
 ) -> activate.Outcome:
     """Make the canary the live release. Raises WrongUsage when there is none, and what `nightshelf activate` raises."""
     with changes.opened(artifacts, settings) as store:
         standing, canary = _canary(store)
         return activate.move(
-            store, standing, canary, Approval(by, reason), journal.CANARY_PROMOTE, check=check
+            store,
+            standing,
+            canary,
+            Approval(by, reason),
+            journal.CANARY_PROMOTE,
+            check=check,
+            today=today,
         )
 
 

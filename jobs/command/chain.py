@@ -4,6 +4,7 @@ from datetime import datetime
 
 import click
 
+from jobs.command import day
 from jobs.command.line import emit
 from jobs.runtime import settings as runtime_settings
 from jobs.runtime.errors import WrongUsage
@@ -19,13 +20,20 @@ from jobs.runtime.errors import WrongUsage
 @click.option("--approved-by", help="who lets a release on hold go live")
 @click.option("--reason", help="why it may go live")
 @click.option("--unchanged-ok", is_flag=True, help="go on when no drop arrived on this day")
+@day.future_ok
 def run(
-    partition: datetime, approved_by: str | None, reason: str | None, *, unchanged_ok: bool
+    partition: datetime,
+    approved_by: str | None,
+    reason: str | None,
+    *,
+    unchanged_ok: bool,
+    future_ok: bool,
 ) -> None:
     """Run the whole chain for one day, from drops to the live release."""
     from jobs import run as chain
     from jobs.activate import Approval
 
+    day.require_begun(str(partition.date()), future_ok=future_ok)
     if bool(approved_by) != bool(reason):
         raise WrongUsage(
             "an approval needs both a person and a reason",
@@ -38,5 +46,6 @@ def run(
         str(partition.date()),
         approval=approval,
         unchanged_ok=unchanged_ok,
+        today=day.latest(),
     )
     emit(outcome)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from jobs.command import day
 from jobs.command.line import emit
 from jobs.model import settings as model_settings
 from jobs.release.folder import Artifacts
@@ -104,10 +105,12 @@ def drop(partition: str) -> None:
     "--partition", type=_DAY, callback=_partition, required=True, help="the day this run stands for"
 )
 @click.option("--unchanged-ok", is_flag=True, help="go on when no drop arrived on this day")
-def extract(partition: str, *, unchanged_ok: bool) -> None:
+@day.future_ok
+def extract(partition: str, *, unchanged_ok: bool, future_ok: bool) -> None:
     """Begin a release: accepted ratings, book cards and rejects of all drops up to a day."""
     from jobs import extract as step
 
+    day.require_begun(partition, future_ok=future_ok)
     settings = runtime_settings.from_environment()
     artifacts = Artifacts(settings.artifacts)
     outcome = step.run(

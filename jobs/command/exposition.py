@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from jobs.command import day
 from jobs.command.line import emit
 from jobs.release.folder import Artifacts
 from jobs.runtime import settings as runtime_settings
@@ -26,9 +27,10 @@ def metrics(listen: str | None, out: Path | None) -> None:
         )
     artifacts = Artifacts(runtime_settings.from_environment().artifacts)
     if out is not None:
-        emit({"out": str(out), "bytes": step.run(artifacts, out)})
+        emit({"out": str(out), "bytes": step.run(artifacts, out, day.latest)})
         return
     host, _, port = str(listen).rpartition(":")
     if not host or not port.isdecimal():
         raise WrongUsage(f"{listen!r} is no address", "--listen", "give HOST:PORT")
-    step.serve(artifacts, Node(host, int(port)))
+    day.latest()  # a zone that is none is told at once
+    step.serve(artifacts, Node(host, int(port)), day.latest)

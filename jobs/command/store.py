@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from jobs.command import day
 from jobs.command.line import emit
 from jobs.release import references
 from jobs.release.folder import Artifacts
@@ -108,7 +109,15 @@ def activate(
     settings, artifacts = _here()
     approval = step.Approval(approved_by, reason) if approved_by and reason else None
     check = _checked(how, incomplete_ok=incomplete_ok)
-    found = step.run(artifacts, release, settings, approval=approval, force=force, check=check)
+    found = step.run(
+        artifacts,
+        release,
+        settings,
+        approval=approval,
+        force=force,
+        check=check,
+        today=day.latest(),
+    )
     _tell(found.completeness)
     emit(found)
 
@@ -193,7 +202,12 @@ def releases(reference_for: datetime | None, *, history: bool) -> None:
         chosen = references.choose(artifacts, str(reference_for.date()))
         emit({"reference": chosen.release or "none", "missing": list(chosen.missing)})
     else:
-        found = step.run(artifacts, settings)
+        found = step.run(artifacts, settings, day.latest())
+        if found.live_from_future:
+            print(
+                f"warning: {found.live} is live and from the future; releases of the days until then replace it",
+                file=sys.stderr,
+            )
         for name, lost in found.missing.items():
             if any(lost.values()):
                 print(
@@ -290,7 +304,9 @@ def promote(by: str, reason: str, how: str, *, incomplete_ok: bool) -> None:
 
     settings, artifacts = _here()
     check = _checked(how, incomplete_ok=incomplete_ok)
-    found = steer.promote(artifacts, settings, by=by, reason=reason, check=check)
+    found = steer.promote(
+        artifacts, settings, by=by, reason=reason, check=check, today=day.latest()
+    )
     _tell(found.completeness)
     emit(found)
 

@@ -124,6 +124,9 @@ def _releases(state: State, roles: dict[str, Release]) -> Iterator[Metric]:
     )  # fmt: skip
     yield _single("releases", "Releases on disk.", state.releases)
     yield _single(
+        "live_from_future", "1 while the live release's day has not begun.", state.live_from_future
+    )
+    yield _single(
         "activated_timestamp_seconds",
         "When the live release was activated; 0 if none.",
         state.activated_at,

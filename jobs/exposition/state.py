@@ -40,7 +40,7 @@ class Release:
 
 @dataclass(frozen=True)
 class State:
-    """`newest` is the release of the latest partition, `live` the one the journal calls live.
+    """`newest` is the release of the latest partition that has begun, `live` the one the journal calls live.
 
     `steps` are the latest records of every step over all releases, `attempts` the commands by (command, dag),
     `waiting_since` the Unix time since when a release on hold waits for a person, `unreadable` counts by kind of file.
@@ -55,15 +55,17 @@ class State:
     refusals: int = 0
     quarantined: int = 0
     waiting_since: float = 0.0
+    live_from_future: bool = False
     unreadable: dict[str, int] = field(default_factory=dict)
 
 
 class Reader:
     """Reads the state of an artifacts folder again and again, changed releases only."""
 
-    def __init__(self, artifacts: Artifacts) -> None:
-        """Nothing is read yet."""
+    def __init__(self, artifacts: Artifacts, today: Callable[[], str]) -> None:
+        """Nothing is read yet; `today` says at each reading which is the latest day that has begun."""
         self._artifacts = artifacts
+        self._today = today
         self._kept: dict[str, tuple[tuple[int, ...], Release]] = {}
         self._journal: tuple[int, list[dict[str, Any]]] = (-1, [])
 
@@ -73,7 +75,10 @@ class Reader:
         entries = self._tried(unreadable, "journal", self._entries) or []
         releases = self._releases(unreadable)
         told = history.fold(entries)
-        newest = max(releases, key=lambda one: (partition_of(one.release), one.begun), default=None)
+        today = self._today()
+        begun = [one for one in releases if partition_of(one.release) <= today]
+        newest = max(begun, key=lambda one: (partition_of(one.release), one.begun), default=None)
+        from_future = told.live is not None and partition_of(told.live) > today
         return State(
             newest=newest,
             live=next((one for one in releases if one.release == told.live), None),
@@ -83,7 +88,8 @@ class Reader:
             attempts=self._attempts(unreadable),
             refusals=sum(entry["action"] == journal.REFUSAL for entry in entries),
             quarantined=len(told.quarantine),
-            waiting_since=_waiting_since(newest, told),
+            waiting_since=_waiting_since(newest, told, live_counts=not from_future),
+            live_from_future=from_future,
             unreadable=unreadable,
         )
 
@@ -190,13 +196,14 @@ def _activated_at(entries: list[dict[str, Any]], live: str | None) -> float:
     return max(moves, default=0.0)
 
 
-def _waiting_since(newest: Release | None, told: history.History) -> float:
+def _waiting_since(newest: Release | None, told: history.History, *, live_counts: bool) -> float:
     """Return since when the newest release waits for a person, 0 if nobody has to be asked."""
     if newest is None or newest.decision.get("verdict") != "hold":
         return 0.0
     if newest.release == told.live or newest.release in told.activations:
         return 0.0
     judged = newest.records.get("evaluate")
-    if judged is None or (told.live and partition_of(newest.release) < partition_of(told.live)):
+    overtaken = told.live and live_counts and partition_of(newest.release) < partition_of(told.live)
+    if judged is None or overtaken:
         return 0.0
     return ended_at(judged)

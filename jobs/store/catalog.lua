@@ -195,13 +195,16 @@ function transitions.abandon(release, token)
   return {'ok'}
 end
 
-function transitions.activate(intent, expected, next_generation, release, force)
+-- 'today', where it is given, is the latest day that has begun: a live release of a later one counts as none.
+function transitions.activate(intent, expected, next_generation, release, force, today)
   local refused = overtaken(intent, expected, next_generation) or unfit(release)
   if refused then return refused end
   local live = get('live')
   if live == release then return {'already'} end
   local partition = record(release).partition
-  if force ~= '1' and get('live_partition') > partition then return {'older', live} end
+  local live_partition = get('live_partition')
+  local begun = today == nil or today == '' or live_partition <= today
+  if force ~= '1' and begun and live_partition > partition then return {'older', live} end
   return point(intent, next_generation, {live = release, live_partition = partition, previous = live,
     canary = '', canary_share = '0', activated_at_ms = now_ms})
 end

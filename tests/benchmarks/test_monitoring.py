@@ -147,7 +147,7 @@ def test_a_scrape_of_the_batch(tmp_path: Path, report: Report) -> None:
         models = ("als", "recent_popularity", "all_time_popularity")
         found = {model: dict.fromkeys(names, interval) for model in models}
         write_json(folder.evaluation, {"metrics": found})
-    registry = expose.registry(Artifacts(tmp_path))
+    registry = expose.registry(Artifacts(tmp_path), lambda: "2026-11-30")
     times = []
     for _ in range(6):
         begun = time.perf_counter()

@@ -21,12 +21,13 @@ from tests.jobs.command_line import run
 from tests.releases import write_release
 
 PREFIX = "nightshelf_batch_"
+TODAY = "2026-11-30"
 
 
 def _told(artifacts: Artifacts) -> dict[str, float]:
     """Return all series as "name{label=value,...}" without the prefix."""
     out = artifacts.root / "batch.prom"
-    expose.run(artifacts, out)
+    expose.run(artifacts, out, lambda: TODAY)
     found: dict[str, float] = {}
     for family in text_string_to_metric_families(out.read_text()):
         for sample in family.samples:
@@ -125,7 +126,7 @@ def test_a_changed_release_is_read_again(tmp_path: Path) -> None:
     """The same reader sees a verdict that was replaced."""
     release = _whole(tmp_path, "2026-01-01")
     artifacts = Artifacts(tmp_path)
-    registry = expose.registry(artifacts)
+    registry = expose.registry(artifacts, lambda: TODAY)
     wanted = {"role": "newest", "verdict": "stop"}
     assert registry.get_sample_value(f"{PREFIX}gate_verdict", wanted) == 0
     write_json(artifacts.release(release).decision, {"release": release, "verdict": "stop"})
