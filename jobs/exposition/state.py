@@ -8,12 +8,13 @@ that a release is read again only when its folder has changed.
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Any, TypeVar
 
 from jobs.release import history, journal
 from jobs.release.folder import Artifacts, ReleaseFolder, release_folders
 from jobs.runtime.errors import NightshelfError
-from jobs.runtime.files import read_json
+from jobs.runtime.files import json_files, read_json
 from schemas.manifest import partition_of
 
 T = TypeVar("T")
@@ -113,7 +114,9 @@ class Reader:
 
     def _releases(self, unreadable: dict[str, int]) -> list[Release]:
         root = self._artifacts.releases
-        folders = release_folders(root) if root.is_dir() else []
+        folders: list[ReleaseFolder] = (
+            self._tried(unreadable, "releases", lambda: release_folders(root)) or []
+        )
         found = []
         for folder in folders:
             one = self._tried(unreadable, "releases", lambda f=folder: self._release(f))  # type: ignore[misc]
@@ -134,7 +137,9 @@ class Reader:
 
     def _attempts(self, unreadable: dict[str, int]) -> dict[tuple[str, str], dict[str, Any]]:
         found = {}
-        for path in sorted(self._artifacts.attempts.glob("*.json")):
+        folder = self._artifacts.attempts
+        paths: list[Path] = self._tried(unreadable, "attempts", lambda: json_files(folder)) or []
+        for path in paths:
             content = self._tried(unreadable, "attempts", lambda p=path: read_json(p))  # type: ignore[misc]
             if content:
                 command, _, dag = path.stem.partition("@")
@@ -153,8 +158,8 @@ def ended_at(record: dict[str, Any]) -> float:
 
 
 def _read_release(folder: ReleaseFolder) -> Release:
-    records = {path.stem: read_json(path) for path in sorted(folder.records.glob("*.json"))}
-    validations = folder.validation("lists").parent.glob("*.json")
+    records = {path.stem: read_json(path) for path in json_files(folder.records)}
+    validations = json_files(folder.validation("lists").parent)
     return Release(
         release=folder.release,
         # What has no times was not written by a step.
@@ -164,7 +169,7 @@ def _read_release(folder: ReleaseFolder) -> Release:
         decision=read_json(folder.decision),
         checks={
             path.stem: {name: found[name] for name in ("status", "facts")}
-            for path in sorted(validations)
+            for path in validations
             if (found := read_json(path))
         },
         metrics={

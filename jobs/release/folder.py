@@ -194,7 +194,10 @@ class Artifacts:
 
 
 def release_folders(releases: Path) -> list[ReleaseFolder]:
-    """Return the folders of all releases in `releases`, in order of their ids; other names are passed over."""
+    """Return the folders of all releases in `releases`, in order of their ids; other names are passed over.
+
+    None where there is no such folder; raises OSError when it cannot be listed.
+    """
     return [ReleaseFolder(path) for path in _named_by_day(releases)]
 
 
@@ -205,12 +208,14 @@ def stop_folder(releases: Path, stop: str) -> StopFolder:
 
 def stop_folders(releases: Path) -> list[StopFolder]:
     """Return the folders of all stopped days, in order of their ids."""
-    stopped = releases / _STOPPED
-    return [StopFolder(path) for path in _named_by_day(stopped)] if stopped.is_dir() else []
+    return [StopFolder(path) for path in _named_by_day(releases / _STOPPED)]
 
 
 def _named_by_day(parent: Path) -> list[Path]:
-    return sorted(path for path in parent.iterdir() if RELEASE_ID.fullmatch(path.name))
+    try:
+        return sorted(path for path in parent.iterdir() if RELEASE_ID.fullmatch(path.name))
+    except FileNotFoundError:
+        return []
 
 
 def require(path: Path, step: str) -> Path:

@@ -97,6 +97,17 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
+def json_files(folder: Path) -> list[Path]:
+    """Return the JSON files in a folder by name, none where there is no folder.
+
+    Raises OSError when it cannot be listed: `Path.glob` would call such a folder empty.
+    """
+    try:
+        return sorted(path for path in folder.iterdir() if path.suffix == ".json")
+    except FileNotFoundError:
+        return []
+
+
 def write_table(
     target: Path, table: pa.Table, schema: pa.Schema, ascending: tuple[str, ...] = ()
 ) -> None:

@@ -259,3 +259,12 @@ def test_the_command_takes_one_of_its_two_ways(
         "bytes": len(out.read_text()),
     }
     assert json.dumps(out.read_text()).count("nightshelf_batch_releases") > 0
+
+
+def test_a_folder_that_cannot_be_listed_is_not_an_empty_one(tmp_path: Path) -> None:
+    """It is counted among what could not be read, and nothing at all is no trouble."""
+    assert _told(Artifacts(tmp_path))["unreadable_files{kind=releases}"] == 0
+    for name in ("releases", "attempts"):
+        (tmp_path / name).write_text("a file where a folder should be")
+    told = _told(Artifacts(tmp_path))
+    assert told["unreadable_files{kind=releases}"] == told["unreadable_files{kind=attempts}"] == 1
