@@ -48,7 +48,7 @@ from schemas.tables import (
 class Outcome:
     """The release that was begun and what went into it.
 
-    `cleaned` counts cells of cards that are only shown, by column.
+    `cleared` counts cells of cards that are only shown, by column.
     `data_as_of` is the newest accepted row's arrival (UTC); `wishes_dropped` counts rows of to_read.csv that repeat
     another or name no known book, `skipped` the entries of the drops folder without rows (`markers`, `empty_parts`),
     `delivered_before` by day the rows without times of their own that had come before.
@@ -66,7 +66,7 @@ class Outcome:
     wishes_dropped: int = 0
     skipped: dict[str, int] = field(default_factory=dict)
     delivered_before: dict[str, int] = field(default_factory=dict)
-    cleaned: dict[str, int] = field(default_factory=dict)
+    cleared: dict[str, int] = field(default_factory=dict)
     reused: bool = False
 
 
@@ -214,7 +214,7 @@ def _fill(
         "books": accepted[BOOK_ID].n_unique(),
         "data_as_of": cast("datetime", accepted[ARRIVED_AT].last()).isoformat(),
         "time_ordered": drops.time_ordered(source, accepted),
-        "cleaned": catalogue.cleaned,
+        "cleared": catalogue.cleared,
         "wishes": catalogue.wishes.height,
         "wishes_dropped": catalogue.wishes_dropped,
     }

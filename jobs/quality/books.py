@@ -1,6 +1,6 @@
 """What is expected of a release's book cards.
 
-In: `books.parquet`, whether the source has tags, how many cells extract cleaned, the number of books of the reference
+In: `books.parquet`, whether the source has tags, how many cells extract cleared, the number of books of the reference
 release. Out: suites. Guarantees that every card is looked at, and that columns which are only shown stop a day only
 above a share.
 """
@@ -20,7 +20,7 @@ from jobs.source.display import YEARS_AHEAD
 from schemas.tables import AUTHORS, BOOK_ID, BOOKS, GENRES, LANGUAGE, TITLE, YEAR
 
 _HAS_GENRES = "has_genres"
-_CLEANED = {
+_CLEARED = {
     TITLE: "no title, or one with control characters",
     AUTHORS: "authors with control characters",
     LANGUAGE: "a language with control characters",
@@ -32,14 +32,14 @@ _CLEANED = {
 class Given:
     """What the books of `partition` are judged with.
 
-    `reference` is the number of books of another release, `cleaned` counts the cells that extract cleaned, by column.
+    `reference` is the number of books of another release, `cleared` counts the cells that extract cleared, by column.
     """
 
     partition: str
     has_tags: bool
     bounds: Bounds
     reference: int | None
-    cleaned: dict[str, int] = field(default_factory=dict)
+    cleared: dict[str, int] = field(default_factory=dict)
 
 
 def gates(table: pa.Table) -> tuple[Suite, ...]:
@@ -65,21 +65,21 @@ def suites(table: pa.Table, given: Given) -> tuple[Suite, ...]:
 
 
 def _shown(books: int, given: Given) -> Suite:
-    """Return the suite on what extract cleaned; one cell is always allowed, as small catalogues have to live too."""
-    share = given.bounds.cleaned_max_share
+    """Return the suite on what extract cleared; one cell is always allowed, as small catalogues have to live too."""
+    share = given.bounds.cleared_max_share
     most = max(1, floor(share * books)) if share else 0
     columns_shown = (TITLE, AUTHORS, LANGUAGE, YEAR)
     checks = tuple(
         between(
-            f"{column}_cleaned",
-            f"At most {percent(share)} of the {number(books)} books have {_CLEANED[column]}",
+            f"{column}_cleared",
+            f"At most {percent(share)} of the {number(books)} books have {_CLEARED[column]}",
             column,
             0,
             most,
         )
         for column in columns_shown
     )
-    counts = {column: [given.cleaned.get(column, 0)] for column in columns_shown}
+    counts = {column: [given.cleared.get(column, 0)] for column in columns_shown}
     return Suite("books as shown", pd.DataFrame(counts), checks)
 
 

@@ -28,7 +28,7 @@ class Bounds:
     genres_min_share: float = 0.5
     #: Also in RowSettings: extract clears other years.
     earliest_year: int = DEFAULTS.earliest_year
-    cleaned_max_share: float = 0.05
+    cleared_max_share: float = 0.05
     user_max_day_share: float = 0.2
     user_max_catalogue_share: float = 0.9
     same_list_max_share: float = 0.5

@@ -93,16 +93,16 @@ def _books(task: Task) -> tuple[Judgement, dict[str, Any]]:
     # A file with a header alone has no tags.
     files = {str(file["path"]).rsplit("/", 1)[-1] for file in read if file["rows"]}
     extracted = read_record(task.folder.records, "extract") or {}
-    cleaned = extracted.get("cleaned", {})
+    cleared = extracted.get("cleared", {})
     before = _rows(task.reference.books, "extract") if task.reference else None
     given = books.Given(
         partition=partition_of(task.folder.release),
         has_tags=files.issuperset(_TAG_FILES),
         bounds=task.bounds,
         reference=before,
-        cleaned=cleaned,
+        cleared=cleared,
     )
-    numbers = {"books": table.num_rows, "books_of_reference": before, "cleaned": cleaned}
+    numbers = {"books": table.num_rows, "books_of_reference": before, "cleared": cleared}
     return gates.then(books.suites(table, given)), numbers
 
 

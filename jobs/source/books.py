@@ -46,14 +46,14 @@ _log = logging.getLogger(__name__)
 class Catalogue:
     """Book cards (BOOKS) and wishes (TO_READ).
 
-    `wishes_dropped` counts rows of to_read.csv that are no wish, repeat one or are left out; `cleaned` counts cells of
+    `wishes_dropped` counts rows of to_read.csv that are no wish, repeat one or are left out; `cleared` counts cells of
     columns that are only shown, by column.
     """
 
     cards: pl.DataFrame
     wishes: pl.DataFrame
     wishes_dropped: int
-    cleaned: dict[str, int]
+    cleared: dict[str, int]
 
 
 def read(folder: Path, partition: str, settings: RowSettings = DEFAULTS) -> Catalogue:
@@ -67,6 +67,9 @@ def read(folder: Path, partition: str, settings: RowSettings = DEFAULTS) -> Cata
         raise BrokenInput("books.csv is missing", where, "land the drops again")
     others = {name: _other(folder, name) for name in goodbooks.OPTIONAL}
     found = _books(path, partition, settings)
+    if found.cleared:
+        told = ", ".join(f"{count} of {column}" for column, count in found.cleared.items())
+        _log.warning("cells of %s that cannot be shown as they are: %s", path, told)
     books = found.cards
     wishes, wishes_dropped = _wishes(
         others[goodbooks.TO_READ], books[BOOK_ID], settings.leave_out_users
@@ -85,7 +88,7 @@ def read(folder: Path, partition: str, settings: RowSettings = DEFAULTS) -> Cata
         .sort(BOOK_ID)
     )
     return Catalogue(
-        done.select(BOOKS.names), wishes.select(TO_READ.names), wishes_dropped, found.cleaned
+        done.select(BOOKS.names), wishes.select(TO_READ.names), wishes_dropped, found.cleared
     )
 
 
@@ -95,7 +98,7 @@ def curated() -> dict[str, str]:
     return {tag: genre for genre, tags in content["genres"].items() for tag in [genre, *tags]}
 
 
-def _books(path: Path, partition: str, settings: RowSettings) -> display.Cleaned:
+def _books(path: Path, partition: str, settings: RowSettings) -> display.Cleared:
     """Return the cards without genres and wishes, in file order."""
     raw = goodbooks.read_books(path)
     ids = numbers.whole(raw[BOOK_ID])

@@ -39,15 +39,23 @@ def require_columns(file: CsvFile, columns: tuple[str, ...]) -> None:
         )
 
 
-def require_no_decimal_comma(file: CsvFile, numeric: pl.DataFrame) -> None:
-    """Return if not most of a column's cells have a decimal comma; fewer are bad cells like others."""
+def require_no_commas(file: CsvFile, numeric: pl.DataFrame) -> None:
+    """Return if not most of a column's numbers have a comma in them; fewer are bad cells like others."""
     for cells in numeric.head(_LOOKED_AT):
-        found = cells.str.contains(numbers.DECIMAL_COMMA).fill_null(value=False)
-        if 2 * int(found.sum()) > cells.len():
-            row = int(found.arg_max() or 0)
-            raise _decimal_comma(
-                file.path, file.line + row + 1, f"the field {cells.name}: {cells[row].strip()}"
+        found = cells.str.contains(f"{numbers.DECIMAL_COMMA}|{numbers.THOUSANDS}").fill_null(
+            value=False
+        )
+        if 2 * int(found.sum()) <= cells.len():
+            continue
+        row = int(found.arg_max() or 0)
+        line, told = file.line + row + 1, f"the field {cells.name}: {cells[row].strip()}"
+        if cells.filter(found).str.contains(numbers.THOUSANDS).all():
+            raise BrokenInput(
+                f"{file.path.name}: thousands separators stand in {told} (line {line})",
+                f"{file.path}:{line}",
+                "export the numbers without thousands separators",
             )
+        raise _decimal_comma(file.path, line, told)
 
 
 def require_complete(file: CsvFile, frame: pl.DataFrame) -> None:

@@ -33,14 +33,14 @@ def read(
 ) -> pl.DataFrame:
     """Return the named columns as text, in file order; a missing cell is null.
 
-    Raises BrokenInput when the file cannot be read in full, lacks a column or has one twice, or when most of a
-    `numeric` column has a decimal comma (fewer are bad cells like others). A last line without an end is read, and
+    Raises BrokenInput when the file cannot be read in full, lacks a column or has one twice, or when most numbers of
+    a `numeric` column have a comma in them (fewer are bad cells like others). A last line without an end is read, and
     said in the log: whether its last cell is complete cannot be known.
     """
     file = open_csv(path, encoding)
     csv_faults.require_columns(file, columns)
     frame = _parsed(file)
-    csv_faults.require_no_decimal_comma(file, frame.select(numeric))
+    csv_faults.require_no_commas(file, frame.select(numeric))
     if not file.content.endswith(b"\n"):
         csv_faults.require_complete(file, frame)
         _log.warning("%s: the last line has no end; it is read as it stands", path)

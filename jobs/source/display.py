@@ -1,9 +1,9 @@
 """The columns of books.csv that are only shown: cleaned, never a reason to lose a book.
 
-In: title, authors, language and year as text. Out: the columns of cards, and how many cells of each were cleaned.
-Control characters and marks that turn the direction of text become a space; a book without a title is named by its
-id; a year that is no whole number, or lies outside the bounds, is left out. Line ends and tabs become spaces and do not
-count, nor does a missing year, language or author.
+In: title, authors, language and year as text. Out: the columns of cards, and how many cells of each were cleared.
+Control characters (but for tabs and line ends) and marks that turn the direction of text become a space; a book without
+a title is named by its id; a year that is no whole number, or lies outside the bounds, is left out. A missing year,
+language or author does not count.
 """
 
 from dataclasses import dataclass
@@ -17,20 +17,19 @@ from schemas.tables import AUTHORS, BOOK_ID, LANGUAGE, TITLE, YEAR
 YEARS_AHEAD = 2
 
 _BAD_SIGNS = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ufeff]"
-_LINE_ENDS = r"[\t\r\n]+"
 #: What programs write for a missing number.
 _MISSING = ("", "nan", "null", "none", "na", "n/a", "<na>", "\\n")
 
 
 @dataclass(frozen=True)
-class Cleaned:
-    """BOOK_ID, TITLE, AUTHORS, YEAR and LANGUAGE of cards; `cleaned` counts cells by column, where there are any."""
+class Cleared:
+    """BOOK_ID, TITLE, AUTHORS, YEAR and LANGUAGE of cards; `cleared` counts cells by column, where there are any."""
 
     cards: pl.DataFrame
-    cleaned: dict[str, int]
+    cleared: dict[str, int]
 
 
-def clean(raw: pl.DataFrame, ids: pl.Series, earliest_year: int, latest_year: int) -> Cleaned:
+def clean(raw: pl.DataFrame, ids: pl.Series, earliest_year: int, latest_year: int) -> Cleared:
     """Return the shown columns of `raw` (as `goodbooks.read_books` gives it) for books with these ids."""
     texts = raw.select(
         pl.col("title").fill_null("").alias(TITLE),
@@ -38,9 +37,7 @@ def clean(raw: pl.DataFrame, ids: pl.Series, earliest_year: int, latest_year: in
         pl.col(goodbooks.LANGUAGE_CODE).alias(LANGUAGE),
     )
     bad = texts.select(pl.all().str.contains(_BAD_SIGNS).fill_null(value=False))
-    shown = texts.select(
-        pl.all().str.replace_all(_BAD_SIGNS, " ").str.replace_all(_LINE_ENDS, " ").str.strip_chars()
-    )
+    shown = texts.select(pl.all().str.replace_all(_BAD_SIGNS, " ").str.strip_chars())
     untitled = shown[TITLE] == ""
     year = numbers.whole(raw[goodbooks.PUBLISHED])
     year = year.set(~year.is_between(earliest_year, latest_year), None)
@@ -61,4 +58,4 @@ def clean(raw: pl.DataFrame, ids: pl.Series, earliest_year: int, latest_year: in
         year.cast(pl.Int32).alias(YEAR),
         pl.col(LANGUAGE).replace("", None),
     )
-    return Cleaned(cards, {name: int(found.sum()) for name, found in counts.items() if found.any()})
+    return Cleared(cards, {name: int(found.sum()) for name, found in counts.items() if found.any()})

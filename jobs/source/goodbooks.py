@@ -110,6 +110,9 @@ def read_books(path: Path, encoding: str | None = None) -> pl.DataFrame:
     needed = (*ids, "authors", PUBLISHED, "title")
     optional = [LANGUAGE_CODE] if LANGUAGE_CODE in names else []
     frame = csv_file.read(path, (*needed, *optional), encoding, numeric=(*ids, PUBLISHED))
+    if frame.is_empty():
+        what = f"{path.name} has a header and no books"
+        raise BrokenInput(what, str(path), "fetch it again, or add the books that are rated")
     return frame.select(
         pl.col(ids[0]).alias(BOOK_ID),
         pl.col(ids[1]).alias(GOODREADS_BOOK_ID),

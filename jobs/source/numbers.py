@@ -10,6 +10,7 @@ import polars as pl
 #: Text of a whole number, also of one that an int64 does not hold.
 WHOLE = r"^[+-]?\d+(\.0*)?$"
 DECIMAL_COMMA = r"^\s*[+-]?\d+,\d+\s*$"
+THOUSANDS = r"^\s*[+-]?\d{1,3}(,\d{3})+\s*$"
 
 _TEXT = "text"
 _CELL = pl.col(_TEXT).str.strip_chars()

@@ -43,6 +43,7 @@ _OTHER_KINDS = (
 )
 _TAR = (257, b"ustar")
 _WORKBOOK = re.compile(rb"\[Content_Types\]\.xml|xl/|_rels/")
+_END_OF_FILE = b"\x1a"  # as DOS programs write it
 _LINE_END = re.compile(rb"\r*\n|\r")
 _LATIN_1 = "iso8859-1"
 
@@ -56,7 +57,7 @@ def read(path: Path, encoding: str | None = None) -> bytes:
     if not raw.strip():
         raise BrokenInput(f"{path.name} is empty", str(path), "fetch it again")
     _refuse_other_kinds(path, raw)
-    text = _utf8(path, raw, encoding)
+    text = _utf8(path, raw, encoding).removesuffix(_END_OF_FILE)
     found = _LINE_END.search(text)
     end = found.group() if found else b"\n"
     if end == b"\r":

@@ -39,7 +39,7 @@ def _quantile(quantile: float, metric: str) -> str:
 
 _DURATION = "nightshelf_edge_request_duration_seconds"
 _LOOKUP = "nightshelf_edge_lookup_duration_seconds"
-_DROPPED = 'nightshelf_batch_rows_rejected{role="newest", reason=~"superseded|duplicate_row"}'
+_DROPPED = 'nightshelf_batch_rows_rejected{role="newest", reason=~"superseded|duplicate_row|delivered_before|user_left_out"}'
 
 OVERVIEW = Board(
     "overview",

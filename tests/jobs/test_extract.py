@@ -263,14 +263,14 @@ def test_a_year_that_cannot_be_is_left_out_and_counted(
     """The book stays; the earliest year is a setting that makes another release."""
     replay(capsys, folder(tmp_path, HEADER + ROWS, BOOKS.replace("1999.0,Book 2", "9999,Book 2")))
     outcome = extract(capsys).outcome
-    assert outcome["cleaned"] == {"year": 1}
+    assert outcome["cleared"] == {"year": 1}
     assert (
         table(artifacts, outcome["release"], "books")["year"].to_list() == [1999, None] + [1999] * 3
     )
     monkeypatch.setenv("NIGHTSHELF_EARLIEST_YEAR", "2000")
     later = extract(capsys).outcome
     assert later["release"] != outcome["release"]
-    assert later["cleaned"] == {"year": 5}
+    assert later["cleared"] == {"year": 5}
 
 
 def test_a_broken_drop_is_told_and_harms_nothing(

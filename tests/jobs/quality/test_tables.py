@@ -232,20 +232,20 @@ def test_each_defect_of_books_is_found(
 
 
 @pytest.mark.parametrize(
-    ("cleaned", "share", "failing"),
+    ("cleared", "share", "failing"),
     [
-        ({"year": 1}, 0.0, {"year_cleaned"}),
+        ({"year": 1}, 0.0, {"year_cleared"}),
         ({"year": 1}, 0.05, set()),
-        ({"title": 3, "year": 4}, 0.1, {"year_cleaned"}),
+        ({"title": 3, "year": 4}, 0.1, {"year_cleared"}),
         ({"title": 30, "authors": 30, "language": 30, "year": 30}, 1.0, set()),
     ],
 )
-def test_cells_that_extract_cleaned_stop_a_day_above_a_share(
-    release: ReleaseFolder, cleaned: dict[str, int], share: float, failing: set[str]
+def test_cells_that_extract_cleared_stop_a_day_above_a_share(
+    release: ReleaseFolder, cleared: dict[str, int], share: float, failing: set[str]
 ) -> None:
     """Of 30 books: a tenth are 3; one cell is allowed unless none is."""
-    write_json(release.records / "extract.json", {"counts": {"cleaned": cleaned}})
-    found = not_met(judged(release, "books", bounds=Bounds(cleaned_max_share=share)))
+    write_json(release.records / "extract.json", {"counts": {"cleared": cleared}})
+    found = not_met(judged(release, "books", bounds=Bounds(cleared_max_share=share)))
     assert set(found) == failing
 
 

@@ -131,6 +131,16 @@ def test_files_without_rows_are_said(tmp_path: Path, caplog: pytest.LogCaptureFi
     assert "has a header and no rows: nobody wishes to read a book" in told
 
 
+def test_cleared_cells_are_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """By column, in one line."""
+    rows = "1,500,A,9999,One,\n2,501,A,MM,,\n"
+    found = books.read(_catalogue(tmp_path, books=HEADER + rows), DAY)
+    assert found.cleared == {"title": 1, "year": 2}
+    assert [line.rpartition(": ")[2] for line in caplog.messages if "shown" in line] == [
+        "1 of title, 2 of year"
+    ]
+
+
 def test_no_tag_means_two_genres() -> None:
     """Each tag name stands once in the list, and no shelf name stands in it."""
     genres = tomllib.loads(books.GENRES_FILE.read_text(encoding="utf-8"))["genres"]

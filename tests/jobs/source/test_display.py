@@ -1,4 +1,4 @@
-"""Columns that are only shown: what is cleaned, and what counts."""
+"""Columns that are only shown: what is cleared, and what counts."""
 
 import polars as pl
 import pytest
@@ -8,11 +8,11 @@ from jobs.source.display import clean
 COLUMNS = ("title", "authors", "original_publication_year", "language_code")
 
 
-def _cleaned(*rows: tuple[str | None, ...]) -> tuple[list[tuple[object, ...]], dict[str, int]]:
+def _cleared(*rows: tuple[str | None, ...]) -> tuple[list[tuple[object, ...]], dict[str, int]]:
     raw = pl.DataFrame(rows, schema=dict.fromkeys(COLUMNS, pl.String), orient="row")
     ids = pl.Series(range(1, len(rows) + 1), dtype=pl.Int32)
     found = clean(raw, ids, -800, 2028)
-    return found.cards.select("title", "authors", "year", "language").rows(), found.cleaned
+    return found.cards.select("title", "authors", "year", "language").rows(), found.cleared
 
 
 @pytest.mark.parametrize(
@@ -36,21 +36,21 @@ def _cleaned(*rows: tuple[str | None, ...]) -> tuple[list[tuple[object, ...]], d
 )
 def test_a_year_is_a_whole_number_within_bounds(written: str, year: int | None) -> None:
     """Every other year is left out and counted, and its book stays."""
-    rows, cleaned = _cleaned(("T", "A", written, "eng"))
+    rows, cleared = _cleared(("T", "A", written, "eng"))
     assert rows == [("T", ["A"], year, "eng")]
-    assert cleaned == ({} if year is not None else {"year": 1})
+    assert cleared == ({} if year is not None else {"year": 1})
 
 
 @pytest.mark.parametrize("written", [None, "", "  ", "NaN", "null", "None", "NA", "\\N"])
 def test_a_missing_year_does_not_count(written: str | None) -> None:
     """However a program writes that a number is missing."""
-    assert _cleaned(("T", "A", written, None)) == ([("T", ["A"], None, None)], {})
+    assert _cleared(("T", "A", written, None)) == ([("T", ["A"], None, None)], {})
 
 
 def test_texts_are_shown_without_control_characters() -> None:
-    """Markup, emoji, quotes and accents stay; line ends become spaces; what was taken out is counted by column."""
+    """Markup, emoji, quotes and accents stay; line ends and tabs stay too; what was taken out is counted by column."""
     hostile = "<script>alert(1)</script> \U0001f469\u200d\U0001f680 \u2019\u017elut\u00fd\u2019"
-    rows, cleaned = _cleaned(
+    rows, cleared = _cleared(
         (hostile, "A, <b>", "1", " "),
         ("Line one\r\nLine two", "A\nB", "1", "en\tUS"),
         ("a\x00b", "A\x1b", "1", "e\x7f"),
@@ -60,10 +60,10 @@ def test_texts_are_shown_without_control_characters() -> None:
     )
     assert rows == [
         (hostile, ["A", "<b>"], 1, None),
-        ("Line one Line two", ["A B"], 1, "en US"),
+        ("Line one\r\nLine two", ["A\nB"], 1, "en\tUS"),
         ("a b", ["A"], 1, "e"),
         ("rtl", [], 1, None),
         ("Book 5", [], 1, "eng"),
         ("Book 6", [], 1, "eng"),
     ]
-    assert cleaned == {"title": 4, "authors": 1, "language": 1}
+    assert cleared == {"title": 4, "authors": 1, "language": 1}
