@@ -113,3 +113,26 @@ def test_trainings_never_share_the_machine(dag_bag: Any) -> None:
     assert {train.get_task(task).pool for task in [*heavy, "validate_lists"]} == {"nightshelf"}
     assert publish.get_task("publish").pool == "nightshelf"
     assert train.max_active_runs == publish.max_active_runs == 1
+
+
+@pytest.mark.usefixtures("dag_bag")
+def test_the_schedule_moves_with_the_time_zone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A day of Los Angeles is scheduled at its midnight there, also where the clocks were set between two of them."""
+    from airflow.serialization.decoders import decode_timetable  # noqa: PLC0415  # not installed everywhere
+    from airflow.serialization.encoders import encode_timetable  # noqa: PLC0415  # the same
+
+    monkeypatch.setenv("NIGHTSHELF_TIMEZONE", "America/Los_Angeles")
+    monkeypatch.syspath_prepend(str(DAGS))
+    for name in [one for one in sys.modules if one.startswith("nightshelf_")]:
+        monkeypatch.delitem(sys.modules, name)
+    dag = runpy.run_path(str(DAGS / "recommender_train.py"))["dag"]
+    timetable = decode_timetable(encode_timetable(dag.timetable))
+    days = {
+        day: timetable._get_partition_info(datetime.fromisoformat(midnight))[1]
+        for day, midnight in (
+            ("2026-03-08", "2026-03-09T07:00:00+00:00"),
+            ("2026-11-01", "2026-11-02T08:00:00+00:00"),
+            ("2026-11-20", "2026-11-21T08:00:00+00:00"),
+        )
+    }
+    assert list(days) == list(days.values())
