@@ -14,7 +14,6 @@ from jobs.quality.check import Check, Suite
 from jobs.quality.words import percent
 from schemas.tables import ARRIVED_AT, USER_ID
 
-_DAY = "day"
 _ROWS = "rows"
 _SHARE = "share"
 #: Fewer rows of one user in a day are within a person's reach, and do little harm.
@@ -68,23 +67,26 @@ def _suite(name: str, check: str, text: str, frame: pl.DataFrame, most: float) -
 
 def _by_day(rows: pl.DataFrame) -> pl.DataFrame:
     """Return the users with enough rows on some day, with the greatest share that they had of one."""
-    return (
-        rows.group_by(pl.col(ARRIVED_AT).dt.date().alias(_DAY), USER_ID)
-        .agg(pl.len().alias(_ROWS))
-        .with_columns((pl.col(_ROWS) / pl.col(_ROWS).sum().over(_DAY)).round(4).alias(_SHARE))
-        .filter(pl.col(_ROWS) >= _LEAST_ROWS)
-        .group_by(USER_ID)
-        .agg(pl.col(_SHARE).max())
-        .sort(_SHARE, USER_ID, descending=[True, False])
-        .head(_MOST_USERS)
-    )
+    found = [
+        pl.DataFrame(schema={USER_ID: rows.schema[USER_ID], _ROWS: pl.UInt32, _SHARE: pl.Float64})
+    ]
+    start = 0
+    # Rows stand by arrival: counting day after day takes a third of the time of grouping by day and user.
+    for length in rows[ARRIVED_AT].dt.date().rle().struct.field("len"):
+        users = rows[USER_ID].slice(start, length).value_counts(name=_ROWS)
+        many = users.filter(pl.col(_ROWS) >= _LEAST_ROWS)
+        found.append(many.with_columns((pl.col(_ROWS) / length).round(4).alias(_SHARE)))
+        start += length
+    shares = pl.concat(found).group_by(USER_ID).agg(pl.col(_SHARE).max())
+    return _greatest(shares)
 
 
 def _by_books(rows: pl.DataFrame, books: int) -> pl.DataFrame:
     """Return the users with most ratings; a user has one of a book."""
-    return (
-        rows.group_by(USER_ID)
-        .agg((pl.len() / books).round(4).alias(_SHARE))
-        .sort(_SHARE, USER_ID, descending=[True, False])
-        .head(_MOST_USERS)
-    )
+    counts = rows[USER_ID].value_counts(name=_ROWS)
+    shares = counts.with_columns((pl.col(_ROWS) / books).round(4).alias(_SHARE)).drop(_ROWS)
+    return _greatest(shares)
+
+
+def _greatest(shares: pl.DataFrame) -> pl.DataFrame:
+    return shares.sort(_SHARE, USER_ID, descending=[True, False]).head(_MOST_USERS)
