@@ -29,6 +29,6 @@ class Bounds:
     #: Also in RowSettings: extract clears other years.
     earliest_year: int = DEFAULTS.earliest_year
     cleared_max_share: float = 0.05
-    user_max_day_share: float = 0.2
+    user_max_day_share: float = 0.5
     user_max_catalogue_share: float = 0.9
     same_list_max_share: float = 0.5
