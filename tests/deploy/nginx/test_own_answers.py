@@ -133,7 +133,7 @@ def test_a_quarter_of_the_requests_meets_frozen_replicas_and_alerts_fire(
     shelves: tuple[Node, ...], exporter: str, tmp_path: Path
 ) -> None:
     """503s of NGINX alone fire ErrorRateHigh and burn the availability budget; without them nothing does."""
-    with running_edge(shelves, tmp_path / "edge", "frozen", replicas=2) as edge:
+    with running_edge(shelves, tmp_path / "edge", "own-answers", replicas=2) as edge:
         quick = {
             "nginx_metrics_listen": exporter,
             "nginx_cache": False,
