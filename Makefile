@@ -45,11 +45,11 @@ reload: ## restart the edge replicas of `make demo` one after another, without a
 
 .PHONY: backup
 backup: ## Airflow's database and the artifacts of the deployed stack, into FOLDER=...
-	deploy/stack.sh backup "$(abspath $(or $(FOLDER),$(error name a folder: make backup FOLDER=...)))"
+	deploy/containers/stack.sh backup "$(abspath $(or $(FOLDER),$(error name a folder: make backup FOLDER=...)))"
 
 .PHONY: restore
 restore: ## both from FOLDER=..., then Redis from the artifacts; what was there is replaced
-	deploy/stack.sh restore "$(abspath $(or $(FOLDER),$(error name a folder: make restore FOLDER=...)))"
+	deploy/containers/stack.sh restore "$(abspath $(or $(FOLDER),$(error name a folder: make restore FOLDER=...)))"
 
 .PHONY: packages
 packages: ## install the Debian packages that tests and monitoring need and this machine lacks
@@ -61,15 +61,23 @@ packages-slow: packages
 
 # Most tests wait for other programs. Files stay whole, so that what a file sets up is set up once; the order keeps the
 # longest (tests/deploy) first.
-TWO_AT_A_TIME = --numprocesses 2 --dist loadfile --no-loadscope-reorder
+TWO_AT_A_TIME = --durations 10 --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: test
 test: packages .venvs/dev/.complete ## everything that proves it, in under 20 minutes
-	$(MAKE) --jobs 3 check test-house test-dags
+	$(MAKE) --jobs 3 check test-main test-dags
 
-.PHONY: test-house
-test-house: packages .venvs/dev/.complete ## the tests of everything but the DAGs
+.PHONY: test-main
+test-main: packages .venvs/dev/.complete ## the tests of everything but the DAGs
 	.venvs/dev/bin/pytest -m "not slow and not bench" $(TWO_AT_A_TIME)
+
+.PHONY: release
+release: ## cut VERSION=x.y.z: number, changelog section, commit and tag
+	$(PYTHON) -m deploy.release $(or $(VERSION),$(error name a version: make release VERSION=x.y.z))
+
+.PHONY: docs
+docs: .venvs/dev/.complete ## build the documentation site into .run/site; a broken link fails
+	.venvs/dev/bin/python -m deploy.site
 
 .PHONY: test-all
 test-all: packages-slow test ## and what is slow: long loads, long fault campaigns, containers
@@ -99,7 +107,7 @@ check: .venvs/dev/.complete ## format, lint, types, layers
 
 .PHONY: bench
 bench: packages .venvs/dev/.complete ## measure everything that has a goal, as ratios in one run
-	.venvs/dev/bin/pytest -m bench -s --timeout 3600 tests/benchmarks
+	.venvs/dev/bin/pytest -m bench -s --timeout 3600 tests/benchmarks tests/research
 
 .PHONY: chaos
 chaos: packages .venvs/dev/.complete ## break everything under load for half an hour; writes monitoring/faults.md
@@ -108,7 +116,7 @@ chaos: packages .venvs/dev/.complete ## break everything under load for half an 
 
 .PHONY: backtest
 backtest: .venvs/dev/.complete ## the goals of the model: it and every baseline at six past days of GOODBOOKS_DIR
-	.venvs/dev/bin/python -m tests.benchmarks.goals
+	.venvs/dev/bin/python -m tests.research.goals
 
 # The audit's tools ask for it, and jsonschema imports it where it is installed: 22 % of what each import of
 # Great Expectations takes in tests. Nobody here checks the format of an IRI.
@@ -126,7 +134,7 @@ lock: $(UV) lock-dags ## resolve pyproject.toml into deploy/requirements/*.txt (
 	$(COMPILE) --extra jobs --extra serving --group local -o deploy/requirements/local.txt
 	$(COMPILE) --extra jobs --extra serving --extra tracing --group local --group test $(SLOW_TO_IMPORT) -o deploy/requirements/dev.txt
 
-# What is in the images: the locks of deploy/Dockerfile.
+# What is in the images: the locks of deploy/containers/Dockerfile.
 AUDITED = serving serving-tracing jobs jobs-tracing dags dags-kubernetes proxy
 
 .PHONY: audit

@@ -16,10 +16,10 @@ from typing import Any
 
 from airflow.sdk import DAG, Param, PartitionedAssetTimetable, TriggerRule, task
 
-import nightshelf_approval as approval
-from nightshelf_command import NightshelfOperator, Problem, refuse
-from nightshelf_deadline import deadline
-from nightshelf_settings import (
+from nightshelf_airflow import approval
+from nightshelf_airflow.command import NightshelfOperator, Problem, refuse
+from nightshelf_airflow.deadline import deadline
+from nightshelf_airflow.settings import (
     APPROVAL_TIMEOUT,
     DEFAULT_ARGS,
     POOL,

@@ -9,8 +9,8 @@ this DAG and writes `drops/ratings/ds=YYYY-MM-DD/` itself.
 
 from airflow.sdk import DAG, Param
 
-from nightshelf_command import NightshelfOperator
-from nightshelf_settings import DEFAULT_ARGS, POOL
+from nightshelf_airflow.command import NightshelfOperator
+from nightshelf_airflow.settings import DEFAULT_ARGS, POOL
 
 with DAG(
     dag_id="recommender_replay",

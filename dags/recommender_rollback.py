@@ -9,8 +9,8 @@ from typing import Any
 
 from airflow.sdk import DAG, Param, task
 
-from nightshelf_command import NightshelfOperator, Problem, answer, refuse
-from nightshelf_settings import DEFAULT_ARGS
+from nightshelf_airflow.command import NightshelfOperator, Problem, answer, refuse
+from nightshelf_airflow.settings import DEFAULT_ARGS
 
 with DAG(
     dag_id="recommender_rollback",

@@ -40,10 +40,9 @@ from airflow.sdk import (
     task,
 )
 
-import nightshelf_drop
-import nightshelf_order as order
-from nightshelf_command import NightshelfOperator
-from nightshelf_settings import (
+from nightshelf_airflow import order, waiting
+from nightshelf_airflow.command import NightshelfOperator
+from nightshelf_airflow.settings import (
     DEFAULT_ARGS,
     POKE_S,
     POOL,
@@ -97,7 +96,7 @@ with DAG(
     # Days that wait for their drop hold up no later one; those that train take turns all the same.
     max_active_runs=1 if not _DROP_WAIT else 2 + _DROP_WAIT.days,
     default_args=DEFAULT_ARGS,
-    deadline=nightshelf_drop.deadlines("a day's lists are late", TRAIN_DEADLINE, _DROP_WAIT),
+    deadline=waiting.deadlines("a day's lists are late", TRAIN_DEADLINE, _DROP_WAIT),
     tags=["nightshelf", "train"],
     params={
         "partition": Param(
@@ -121,7 +120,7 @@ with DAG(
         """Wait until the day's drop is complete."""
         since = ti.get_first_reschedule_date(get_current_context())
         waited = pendulum.now("UTC") - since if since else timedelta()
-        return nightshelf_drop.here(day, dag_run, waited, _DROP_WAIT)
+        return waiting.here(day, dag_run, waited, _DROP_WAIT)
 
     @task.sensor(**_WAIT)
     def turn(day: str, ti: Any = None) -> PokeReturnValue:

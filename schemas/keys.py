@@ -39,7 +39,7 @@ JOURNAL_ID = "journal"
 POINTER_FIELDS = (GENERATION, LIVE, PREVIOUS, CANARY, CANARY_SHARE, ACTIVATED_AT_MS)
 
 
-def catalog(namespace: str) -> str:
+def registry(namespace: str) -> str:
     """Return the key of the catalog, the one key that says what is live."""
     return f"{namespace}:catalog"
 
@@ -52,16 +52,6 @@ def journal(namespace: str) -> str:
 def release_field(release: str) -> str:
     """Return the catalog field that describes a loaded release."""
     return f"{RELEASE_FIELD}{release}"
-
-
-def quarantine_field(digest: str) -> str:
-    """Return the catalog field that bars lists with this digest."""
-    return f"{QUARANTINE_FIELD}{digest}"
-
-
-def release_prefix(namespace: str, release: str) -> str:
-    """Return what every key of a release starts with."""
-    return f"{namespace}:{release}:"
 
 
 def meta(namespace: str, release: str) -> str:

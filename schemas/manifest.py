@@ -1,23 +1,29 @@
-"""What a release says of itself, in Redis and on disk.
+"""The description of a release, in Redis and on disk.
 
-In: counts, times and digests from the steps. Out: `ReleaseMeta`, the small description an edge replica
-needs to read a release, and the release id's grammar. Guarantees that what was written is read back whole:
-an unknown format, a missing or an extra field is an error, not a default.
+In: counts, times and digests from the steps. Out: `ReleaseMeta`, the small description an edge replica needs to read a
+release, and the release id's grammar. An unknown format or a missing field is an error, not a default. An unknown field
+is ignored: a later version may add one.
 """
 
 import json
 import re
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from schemas.sources import KINDS, Source
 
 META_FORMAT = 1
 
-PARTITION = re.compile(r"\d{4}-\d{2}-\d{2}")
 RELEASE_ID = re.compile(r"(\d{4}-\d{2}-\d{2})-([0-9a-f]{8})")
 
 
 @dataclass(frozen=True)
 class ReleaseMeta:
-    """How to read a loaded release. Times are ISO 8601 in UTC; `digest` is that of the manifest's lists."""
+    """How to read a loaded release. Times are ISO 8601 in UTC; `digest` is that of the manifest's lists.
+
+    `sources` names the kinds of its lists. Descriptions of 0.1.0 have none: their kinds are those of this version.
+    """
 
     format: int
     release: str
@@ -32,23 +38,46 @@ class ReleaseMeta:
     user_buckets: int
     book_buckets: int
     tags: tuple[str, ...]
+    sources: Mapping[int, Source] = field(default_factory=lambda: KINDS)
 
     def to_json(self) -> str:
         """Return the description as JSON with sorted keys: the same description, the same bytes."""
-        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+        return _compact(asdict(self))
+
+    def is_written_as(self, text: object) -> bool:
+        """Say whether `text` is this description, as this version or as 0.1.0 writes it: without `sources`."""
+        before = {name: value for name, value in asdict(self).items() if name != "sources"}
+        known = (self.to_json().encode(), _compact(before).encode())
+        return isinstance(text, bytes) and text in known
 
 
 def parse_meta(text: str | bytes) -> ReleaseMeta:
-    """Return the description that `to_json` wrote.
+    """Return the description that `to_json` wrote, here or in a later version with the same format.
 
-    Raises ValueError when the format is unknown or the fields are not exactly the expected ones.
+    Raises ValueError when the format is another one, or a field is missing or of another form.
     """
     raw = json.loads(text)
-    expected = {field.name for field in fields(ReleaseMeta)}
-    if not isinstance(raw, dict) or raw.get("format") != META_FORMAT or set(raw) != expected:
+    expected = {known.name for known in fields(ReleaseMeta)} - {"sources"}
+    if not isinstance(raw, dict) or raw.get("format") != META_FORMAT or not expected <= set(raw):
         raise ValueError(f"not a release description of format {META_FORMAT}: {str(text)[:200]}")
-    raw["tags"] = tuple(raw["tags"])
-    return ReleaseMeta(**raw)
+    given = {name: raw[name] for name in expected}
+    return ReleaseMeta(**{**given, "tags": tuple(raw["tags"])}, sources=_sources(raw))
+
+
+def _compact(content: Mapping[str, Any]) -> str:
+    return json.dumps(content, sort_keys=True, separators=(",", ":"))
+
+
+def _sources(raw: Mapping[str, Any]) -> Mapping[int, Source]:
+    if "sources" not in raw:
+        return KINDS
+    try:
+        return {
+            int(kind): Source(str(named["source"]), named.get("reason"))
+            for kind, named in raw["sources"].items()
+        }
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ValueError(f"not a release description: sources {raw['sources']!r}") from error
 
 
 def partition_of(release: str) -> str:

@@ -6,8 +6,6 @@ column mean the same one, with the same type and unit.
 
 import pyarrow as pa
 
-from schemas import values
-
 USER_ID = "user_id"
 BOOK_ID = "book_id"
 RATING = "rating"
@@ -40,11 +38,6 @@ SCORES = "scores"
 
 #: The tag under which the popularity list of all books stands.
 ALL_BOOKS = ""
-
-#: Values of the SOURCE column: the engine that made a user's list, or popularity where it made none.
-SOURCE_ALS = values.PERSONAL[values.KIND_ALS]
-SOURCE_EASE = values.PERSONAL[values.KIND_EASE]
-SOURCE_POPULARITY = "popularity"
 
 #: Values of the SIDE column of FACTORS.
 SIDE_USER = "user"

@@ -17,8 +17,6 @@ from functools import lru_cache
 KIND_ALS = 0
 KIND_SHORT_HISTORY = 1
 KIND_EASE = 2
-#: The kinds of a personal list, and the engine that made it: what `source` says over HTTP.
-PERSONAL = {KIND_ALS: "als", KIND_EASE: "ease"}
 
 SCORE_BYTES = 2
 

@@ -14,19 +14,6 @@ from schemas import values
 
 Header = tuple[bytes, bytes]
 
-POPULARITY = "popularity"
-
-UNKNOWN_USER = "unknown_user"
-SHORT_HISTORY = "short_history"
-CATALOGUE_EXHAUSTED = "catalogue_exhausted"
-STORE_UNAVAILABLE = "store_unavailable"
-NO_RELEASE = "no_release"
-
-#: All reasons, as the API's description lists them.
-REASONS = (UNKNOWN_USER, SHORT_HISTORY, CATALOGUE_EXHAUSTED, STORE_UNAVAILABLE, NO_RELEASE)
-#: Reasons that say that something is broken; such answers are not cached.
-DEGRADED = frozenset({STORE_UNAVAILABLE, NO_RELEASE})
-
 JSON = (b"content-type", b"application/json")
 PROBLEM = (b"content-type", b"application/problem+json")
 NO_STORE = (b"cache-control", b"no-store")
@@ -71,9 +58,9 @@ def recommendations(
     )
 
 
-def tag_of(release: str, source: str, what: str, limit: int) -> str:
+def tag_of(release: str, what: str, limit: int) -> str:
     """Return the strong ETag of a list: it names what the body depends on."""
-    return f'"{release}.{source}.{what}.{limit}"'
+    return f'"{release}.{what}.{limit}"'
 
 
 def asked_tags(headers: Iterable[tuple[bytes, bytes]]) -> str:

@@ -18,6 +18,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from schemas import sources
 from serving import answers, openapi, parameters
 from serving.edge import Edge, Unavailable
 from serving.hotpath import HotPath, request_id
@@ -117,7 +118,7 @@ class _Paths:
         ]
         body = f'{{"release":"{shelf.release}","results":[{",".join(bodies)}]}}'
         self._edge.metrics.batch(shelf.release, ((source, why or "") for source, why, _ in lists))
-        degraded = any(reason in answers.DEGRADED for _, reason, _ in lists)
+        degraded = any(reason in sources.DEGRADED for _, reason, _ in lists)
         what = "b" + "-".join(map(str, users))
         kinds = "-".join(sorted({reason or source for source, reason, _ in lists}))
         return self._list(request, shelf, body, f"{kinds}.{what}", limit, degraded=degraded)
@@ -148,7 +149,7 @@ class _Paths:
         response = self._list(
             request, shelf, body, f"{reason or 'popular'}.{tag}", limit, degraded=reason is not None
         )
-        response.headers["x-source"] = answers.POPULARITY
+        response.headers["x-source"] = sources.POPULARITY
         return response
 
     async def book(self, request: Request) -> Response:
@@ -190,7 +191,7 @@ class _Paths:
     def _list(
         self, request: Request, shelf: Shelf, body: str, what: str, limit: int, *, degraded: bool
     ) -> Response:
-        tag = f'"{shelf.release}.{what}.{limit}"'
+        tag = answers.tag_of(shelf.release, what, limit)
         headers = {
             "x-release": shelf.release,
             "etag": tag,
@@ -217,6 +218,9 @@ class _Paths:
         """Whether requests should come here: a list is known and the replica is not stopping."""
         if self._edge.stopping:
             return _problem(503, "Service Unavailable", "this replica is stopping")
+        if self._edge.view.unreadable is not None:
+            detail = f"release {self._edge.view.unreadable} is in a format of a later version"
+            return _problem(503, "Service Unavailable", detail)
         if self._edge.view.live is None:
             return _problem(503, "Service Unavailable", "no release has been read yet")
         return _json(200, {"status": "ready", "release": self._edge.view.live.release})

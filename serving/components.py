@@ -5,8 +5,7 @@ In: nothing. Out: the parts, and references to them by name. Guarantees that a n
 
 from typing import Any
 
-from schemas.values import PERSONAL
-from serving.answers import REASONS
+from schemas.sources import DEGRADED, ENGINES, POPULARITY, REASONS
 from serving.parameters import GREATEST_ID
 
 
@@ -21,7 +20,12 @@ def _object(**properties: Any) -> dict[str, Any]:
 
 ID = {"type": "integer", "minimum": 1, "maximum": GREATEST_ID}
 RELEASE = {"type": "string", "pattern": r"^\d{4}-\d{2}-\d{2}-[0-9a-f]{8}$"}
-_SOURCE = {"type": "string", "enum": [*PERSONAL.values(), "popularity"]}
+#: No list of values: a release of a later version may name an engine that this one does not know.
+_SOURCE = {
+    "type": "string",
+    "pattern": "^[a-z0-9_-]+$",
+    "description": f"The engine that made the list ({', '.join(ENGINES)}), or {POPULARITY}.",
+}
 _ITEMS = {"type": "array", "items": ref("schemas", "Item")}
 
 SCHEMAS: dict[str, Any] = {
@@ -43,8 +47,8 @@ SCHEMAS: dict[str, Any] = {
     ),
     "Popular": _object(
         release=RELEASE,
-        source={"type": "string", "enum": ["popularity"]},
-        reason={"type": ["string", "null"], "enum": [None, "store_unavailable", "no_release"]},
+        source={"type": "string", "enum": [POPULARITY]},
+        reason={"type": ["string", "null"], "enum": [None, *sorted(DEGRADED)]},
         tag={"type": ["string", "null"]},
         items=_ITEMS,
         tags={

@@ -11,13 +11,13 @@ import logging
 import time
 from collections.abc import AsyncIterator
 
-from schemas import keys, values
+from schemas import keys, sources
 from serving import answers
 from serving.answers import Header
 from serving.lookup import LookupFailed, Lookups
 from serving.metrics import Metrics
 from serving.settings import Settings
-from serving.shelf import EMPTY, Shelf, View, read_loaded, read_view
+from serving.shelf import EMPTY, Shelf, Unreadable, View, read_loaded, read_view
 from serving.trouble import Seldom
 from serving.workers import Siblings
 
@@ -96,8 +96,8 @@ class Edge:
     def degradation(self) -> str | None:
         """Return why lists cannot be looked up at all, or None."""
         if not self.fresh:
-            return answers.STORE_UNAVAILABLE
-        return answers.NO_RELEASE if self.view.pointer is None else None
+            return sources.STORE_UNAVAILABLE
+        return sources.NO_RELEASE if self.view.pointer is None else None
 
     async def value(self, shelf: Shelf, prefix: str, buckets: int, entity: int) -> bytes | None:
         """Return what a release holds for a user or book, None where it holds nothing for it.
@@ -137,18 +137,23 @@ class Edge:
             try:
                 value = await self.value(shelf, shelf.users_prefix, meta.user_buckets, user_id)
             except LookupFailed:
-                reason = answers.STORE_UNAVAILABLE
+                reason = sources.STORE_UNAVAILABLE
             else:
-                if value is not None:
+                kind = meta.sources.get(value[0]) if value is not None else None
+                if value is not None and kind is not None:
                     inside = answers.items(value, limit, meta.id_bytes)
-                    engine = values.PERSONAL.get(value[0])
-                    reason = None if engine else answers.SHORT_HISTORY
                     # A list is empty only where its user has rated the whole catalogue.
-                    if not inside:
-                        reason = answers.CATALOGUE_EXHAUSTED
-                    return engine or answers.POPULARITY, reason, inside
-                reason = answers.UNKNOWN_USER
-        return answers.POPULARITY, reason, answers.items(shelf.popular[""], limit, meta.id_bytes)
+                    exhausted = sources.CATALOGUE_EXHAUSTED
+                    return kind.source, kind.reason if inside else exhausted, inside
+                reason = sources.UNKNOWN_USER
+                if value is not None:
+                    reason = sources.STORE_UNAVAILABLE
+                    self._seldom.warn(
+                        "%s does not name kind %s of its lists; load it again",
+                        shelf.release,
+                        value[0],
+                    )
+        return sources.POPULARITY, reason, answers.items(shelf.popular[""], limit, meta.id_bytes)
 
     async def _refresh(self) -> None:
         try:
@@ -158,7 +163,13 @@ class Edge:
             if str(error):
                 self._seldom.warn("the pointer is refused: %s; run `nightshelf restore`", error)
         else:
-            if self.view.pointer is None:
+            if self.view.unreadable is not None:
+                self._seldom.warn(
+                    "release %s is in a format that this version does not read; %s stays; upgrade this replica",
+                    self.view.unreadable,
+                    self.view.live.release if self.view.live else "no release",
+                )
+            elif self.view.pointer is None:
                 self._seldom.warn(
                     "no release is live in the namespace %s, or its keys are gone: activate one, run "
                     "`nightshelf restore`, or check NIGHTSHELF_NAMESPACE",
@@ -171,7 +182,6 @@ class Edge:
             try:
                 await self._refresh()
             except Exception:  # noqa: BLE001  # the loop is the replica's life
-                # A description that cannot be read must not end the following: the next may be whole.
                 _LOG.exception("the pointer could not be followed")
                 self.metrics.regressions.inc()
 
@@ -210,6 +220,8 @@ async def named_shelf(edge: Edge, release: str) -> Shelf:
             shelf = await read_loaded(edge.lookups, edge.settings.namespace, release)
     except LookupFailed as error:
         raise Unavailable(f"the store did not say in time whether {release} is loaded") from error
+    except Unreadable as error:
+        raise Unavailable(f"{error}: upgrade this replica") from error
     if shelf is None:
         raise UnknownRelease(f"release {release} is not loaded")
     return shelf

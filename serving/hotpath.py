@@ -12,7 +12,7 @@ from itertools import count
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from schemas import values
+from schemas.sources import DEGRADED
 from serving import answers, parameters
 from serving.answers import Header
 from serving.edge import Edge, Unavailable, UnknownRelease, named_shelf
@@ -101,8 +101,8 @@ class HotPath:
         asked = answers.asked_tags(scope["headers"])
         if asked and cacheable and edge.degradation() is None:
             # A personal list never changes within a release: a client that holds it needs no look-up.
-            for engine in values.PERSONAL.values():
-                tag = answers.tag_of(shelf.release, engine, f"u{user_id}", limit)
+            for engine in shelf.engines:
+                tag = answers.tag_of(shelf.release, f"{engine}.u{user_id}", limit)
                 if tag in asked and answers.matches(asked, tag):
                     headers = self._headers(shelf.release, engine, tag, edge.cached)
                     counted = (_ROUTE, 304, engine, "", arm, shelf.release)
@@ -113,11 +113,11 @@ class HotPath:
         source, reason, inside = await edge.user_list(shelf, user_id, limit)
         body = answers.recommendations(user_id, shelf.release, source, reason, inside).encode()
         kind = source if reason is None else f"{source}.{reason}"
-        tag = answers.tag_of(shelf.release, kind, f"u{user_id}", limit)
-        store = edge.cached if cacheable and reason not in answers.DEGRADED else answers.NO_STORE
+        tag = answers.tag_of(shelf.release, f"{kind}.u{user_id}", limit)
+        store = edge.cached if cacheable and reason not in DEGRADED else answers.NO_STORE
         headers = self._headers(shelf.release, source, tag, store)
         status = 200
-        if asked and reason not in answers.DEGRADED and answers.matches(asked, tag):
+        if asked and reason not in DEGRADED and answers.matches(asked, tag):
             status, body = 304, b""
         else:
             headers.append(answers.JSON)

@@ -4,8 +4,9 @@ In: the catalog and a release's description in Redis. Out: one immutable `View`.
 view only when its description and its popularity lists were read, so that an answer is made from one release.
 """
 
+import functools
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from schemas import keys
 from schemas.manifest import ReleaseMeta, parse_meta
@@ -25,12 +26,22 @@ class Shelf:
     popular: dict[str, bytes]
     read_at: float = field(default_factory=time.time)
 
+    @functools.cached_property
+    def engines(self) -> tuple[str, ...]:
+        """The sources of personal lists."""
+        return tuple(kind.source for kind in self.meta.sources.values() if kind.reason is None)
+
+
+class Unreadable(ValueError):
+    """The description of a release is in a format that this version does not read."""
+
 
 @dataclass(frozen=True)
 class View:
     """What is served. `pointer` is None when it is gone from Redis; `live` is then the last one that was.
 
-    `generation` is the greatest that a pointer ever had here, also after the pointer was gone.
+    `generation` is the greatest that a pointer ever had here, also after the pointer was gone. `unreadable` is the
+    release that should be served but is in a format of a later version; what was served before stays.
     """
 
     pointer: Pointer | None
@@ -38,21 +49,26 @@ class View:
     canary: Shelf | None
     refreshed_at: float
     generation: int = 0
+    unreadable: str | None = None
 
 
 EMPTY = View(None, None, None, 0.0)
 
 
 async def read_shelf(lookups: Lookups, namespace: str, release: str) -> Shelf | None:
-    """Return a loaded release, or None when Redis does not hold it. Raises LookupFailed."""
+    """Return a loaded release, or None when Redis does not hold it. Raises LookupFailed and Unreadable."""
     described, lists = keys.meta(namespace, release), keys.popular(namespace, release)
     raw = await lookups.read("GET", described)
     popular = await lookups.read("HGETALL", lists)
     if raw is None or not popular:
         return None
+    try:
+        meta = parse_meta(raw)
+    except ValueError as error:
+        raise Unreadable(f"release {release} cannot be read") from error
     return Shelf(
         release=release,
-        meta=parse_meta(raw),
+        meta=meta,
         users_prefix=keys.users_prefix(namespace, release),
         similar_prefix=keys.similar_prefix(namespace, release),
         books_prefix=keys.books_prefix(namespace, release),
@@ -61,9 +77,9 @@ async def read_shelf(lookups: Lookups, namespace: str, release: str) -> Shelf | 
 
 
 async def read_loaded(lookups: Lookups, namespace: str, release: str) -> Shelf | None:
-    """Return a release that the catalog calls verified, or None. Raises LookupFailed."""
-    catalog, field = keys.catalog(namespace), keys.release_field(release)
-    raw: bytes | None = await lookups.read("HGET", catalog, field)
+    """Return a release that the catalog calls verified, or None. Raises LookupFailed and Unreadable."""
+    registry, field = keys.registry(namespace), keys.release_field(release)
+    raw: bytes | None = await lookups.read("HGET", registry, field)
     if raw is None or b'"verified"' not in raw:
         return None
     return await read_shelf(lookups, namespace, release)
@@ -72,7 +88,7 @@ async def read_loaded(lookups: Lookups, namespace: str, release: str) -> Shelf |
 async def read_pointer(lookups: Lookups, namespace: str) -> Pointer | None:
     """Return the live pointer, or None when there is none. Raises LookupFailed."""
     found: list[bytes | str | None] = await lookups.read(
-        "HMGET", keys.catalog(namespace), *keys.POINTER_FIELDS
+        "HMGET", keys.registry(namespace), *keys.POINTER_FIELDS
     )
     return parse_pointer(found)
 
@@ -91,12 +107,20 @@ async def read_view(lookups: Lookups, namespace: str, before: View) -> View:
         raise LookupFailed(
             f"the pointer went back from generation {before.generation} to {pointer.generation}"
         )
-    live = await _shelf(lookups, namespace, pointer.live, before)
-    canary = await _shelf(lookups, namespace, pointer.canary, before) if pointer.canary else None
+    try:
+        live = await _shelf(lookups, namespace, pointer.live, before)
+    except Unreadable:
+        return replace(before, refreshed_at=now, unreadable=pointer.live)
+    canary, unreadable = None, None
+    if pointer.canary:
+        try:
+            canary = await _shelf(lookups, namespace, pointer.canary, before)
+        except Unreadable:
+            unreadable = pointer.canary
     if live is None:
         # The pointer names a release whose keys are gone: answer from memory, as without a pointer.
         return View(None, before.live, None, now, before.generation)
-    return View(pointer, live, canary, now, pointer.generation)
+    return View(pointer, live, canary, now, pointer.generation, unreadable)
 
 
 async def _shelf(lookups: Lookups, namespace: str, release: str, before: View) -> Shelf | None:

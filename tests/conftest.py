@@ -16,7 +16,7 @@ import redis
 
 from deploy.local import cluster
 from schemas.environment import Node
-from tests import excerpts
+from tests.harness import excerpts
 
 if importlib.util.find_spec("hypothesis"):  # the DAGs' environment has none
     # The same examples each time, and no deadline: the first example may have to import pandas.

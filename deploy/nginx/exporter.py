@@ -17,8 +17,8 @@ from schemas.environment import EnvironmentProblem
 
 _NAME = "nightshelf_nginx_answers_total"
 _HELP = (
-    "Answers that NGINX made itself, by status and by the last try of a replica: 502 (no connection, or a broken "
-    "answer), 504 (no answer in time), none (no replica was asked)."
+    "Answers that NGINX made itself, by status and by the last try of a replica. 502: no connection, or a broken "
+    "answer. 504: no answer in time. none: no replica was asked."
 )
 #: The tag is this program's own; what stands before it is the time.
 _LINE = re.compile(rb"nightshelf: (\d{3}) (.*)", re.DOTALL)

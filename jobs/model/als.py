@@ -28,17 +28,17 @@ _STEPS = 8
 
 
 #: Readers' vectors are solved after the fit, which takes a while.
-KEEPS_READERS = True
+KEEPS_USERS = True
 
 #: Vectors of readers (users, width), float32; sparse where they are what was read.
-Readers: TypeAlias = NDArray[np.float32] | sp.csr_matrix
+UserFactors: TypeAlias = NDArray[np.float32] | sp.csr_matrix
 
 
 @dataclass(frozen=True)
 class Factors:
     """Vectors of users (users, width) and books (books, width), float32; a row without data is zero."""
 
-    users: Readers
+    users: UserFactors
     books: NDArray[np.float32]
 
     @property
@@ -99,7 +99,7 @@ def fit(
     return Factors(np.asarray(model.user_factors), np.asarray(model.item_factors))
 
 
-def readers(
+def user_factors(
     profiles: sp.csr_matrix,
     books: NDArray[np.float32],
     settings: ModelSettings,
@@ -145,7 +145,7 @@ def similarity(books: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray
     return units, units
 
 
-def parts(
+def contributions(
     books: NDArray[np.float32],
     read: NDArray[np.int64],
     confidences: NDArray[np.float32],

@@ -24,7 +24,7 @@ from jobs.runtime.errors import WrongUsage
 from jobs.runtime.progress import progress
 
 #: Readers' vectors are their own confidences.
-KEEPS_READERS = False
+KEEPS_USERS = False
 #: 20,000 books: 1.6 GB of weights, and 3.2 GB more while they are fitted.
 MOST_BOOKS = 20_000
 _BLOCK = 256
@@ -134,7 +134,7 @@ def _inverse(
     return found.T
 
 
-def readers(
+def user_factors(
     profiles: sp.csr_matrix,
     books: NDArray[np.float32],  # noqa: ARG001  # as the other engine
     settings: ModelSettings,  # noqa: ARG001
@@ -158,7 +158,7 @@ def similarity(books: NDArray[np.float32]) -> tuple[sp.csr_matrix, NDArray[np.fl
     return sp.identity(len(books), dtype=np.float32, format="csr"), found
 
 
-def parts(
+def contributions(
     books: NDArray[np.float32],
     read: NDArray[np.int64],
     confidences: NDArray[np.float32],

@@ -12,15 +12,16 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from jobs.model import als, ease
-from jobs.model.als import Readers
-from jobs.model.settings import ALS, EASE, ModelSettings
+from jobs.model.als import UserFactors
+from jobs.model.settings import ModelSettings
+from schemas.sources import ALS, EASE
 
 
 class Engine(Protocol):
     """What `jobs.model.als` and `jobs.model.ease` both have."""
 
     #: Whether readers' vectors are worth a place in a file; if not, they are made again from their ratings.
-    KEEPS_READERS: bool
+    KEEPS_USERS: bool
 
     def books(
         self,
@@ -35,19 +36,19 @@ class Engine(Protocol):
         The same bytes whatever the number of threads. Raises WrongUsage when there are too many books for the engine.
         """
 
-    def readers(
+    def user_factors(
         self,
         profiles: sp.csr_matrix,
         books: NDArray[np.float32],
         settings: ModelSettings,
         threads: int | None = None,
-    ) -> Readers:
+    ) -> UserFactors:
         """Return the vectors (users, width) of readers from their own confidences, whether the fit saw them or not."""
 
-    def similarity(self, books: NDArray[np.float32]) -> tuple[Readers, NDArray[np.float32]]:
+    def similarity(self, books: NDArray[np.float32]) -> tuple[UserFactors, NDArray[np.float32]]:
         """Return two sets of vectors, (books, width) each, whose products are similarities from -1 to 1."""
 
-    def parts(
+    def contributions(
         self,
         books: NDArray[np.float32],
         read: NDArray[np.int64],

@@ -12,17 +12,17 @@ import polars as pl
 from numpy.typing import NDArray
 
 from jobs.model import confidence, engines, matrix, popularity
+from jobs.model.factors import read_factors
 from jobs.model.settings import ModelSettings
-from jobs.release import inputs
-from jobs.release.folder import ReleaseFolder
+from jobs.model.settings import of_release as settings_of
+from jobs.runtime.artifacts import ReleaseFolder
 from jobs.runtime.documents import read_table
 from jobs.runtime.errors import WrongUsage
-from jobs.train import read_factors
 from schemas.tables import BOOK_ID, RATING, USER_ID
 
 
 @dataclass(frozen=True)
-class Because:
+class Contribution:
     """A read book and what it adds to a score; `share` is relative to the whole score."""
 
     book_id: int
@@ -31,13 +31,15 @@ class Because:
     share: float
 
 
-def because(folder: ReleaseFolder, user_id: int, book_id: int, limit: int = 3) -> list[Because]:
+def contributions(
+    folder: ReleaseFolder, user_id: int, book_id: int, limit: int = 3
+) -> list[Contribution]:
     """Return the `limit` read books of a user that speak most for a book, the strongest first.
 
     Parts are in the unit of the list's scores. Raises WrongUsage when the release does not know the user or
     the book, or when the user has rated the book; BrokenInput when the release is not trained.
     """
-    settings = inputs.settings(folder)
+    settings = settings_of(folder)
     rows = read_table(folder.interactions, "extract", [USER_ID, BOOK_ID, RATING])
     stored = read_factors(folder)
     ids = matrix.Ids(stored.book_ids)
@@ -48,12 +50,12 @@ def because(folder: ReleaseFolder, user_id: int, book_id: int, limit: int = 3) -
         return []
     books = stored.vectors.books
     wanted = ids.positions(np.array([book_id], dtype=np.int32))
-    found = engines.of(settings).parts(books, read, confidences, wanted, settings)[0]
+    found = engines.of(settings).contributions(books, read, confidences, wanted, settings)[0]
     found = found * float(_multiplier(rows, ids, settings)[wanted[0]])
     ratings = dict(mine.select(BOOK_ID, RATING).rows())
     best = np.lexsort((read, -found))[:limit]
     return [
-        Because(
+        Contribution(
             int(ids.values[read[place]]),
             int(ratings[int(ids.values[read[place]])]),
             float(found[place]),

@@ -5,14 +5,15 @@ Guarantees that every setting is known, of the right type and one the model can 
 outside this class changes a list.
 """
 
-import tomllib
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from jobs.runtime.errors import BrokenInput, WrongUsage
-from schemas.tables import SOURCE_ALS, SOURCE_EASE
+from jobs.release import inputs
+from jobs.runtime import settings_file
+from jobs.runtime.artifacts import ReleaseFolder
+from jobs.runtime.errors import WrongUsage
+from schemas.sources import ALS, EASE
 
-ALS, EASE = SOURCE_ALS, SOURCE_EASE
 #: The settings each engine ships with.
 SHIPPED = {
     ALS: Path(__file__).with_name("settings.toml"),
@@ -84,11 +85,7 @@ def load(path: Path | None, engine: str | None = None) -> ModelSettings:
     """
     wanted = _engine(engine or ALS, "environment")
     path = path or SHIPPED[wanted]
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise BrokenInput(f"model settings: {error}", str(path), "give a TOML file") from error
-    found = from_mapping(content.get("model", {}), str(path))
+    found = from_mapping(settings_file.read(path, "model", "model settings"), str(path))
     if engine is not None and found.engine != engine:
         raise WrongUsage(
             f"the settings are for the engine {found.engine!r}, asked for is {engine!r}",
@@ -111,21 +108,17 @@ def from_mapping(content: dict[str, object], where: str) -> ModelSettings:
         for field in fields(ModelSettings)
         if field.name != "engine" and field.name not in unused
     }
-    if set(numbers) != set(kinds):
-        wrong = ", ".join(sorted(set(numbers) ^ set(kinds)))
-        raise WrongUsage(
-            f"missing or unknown model settings of the engine {engine!r}: {wrong}",
-            where,
-            "correct the names",
-        )
+    settings_file.check(numbers, kinds, f"model settings of the engine {engine!r}", where)
     positive = _POSITIVE | {"regularization"} if engine == EASE else _POSITIVE
     for name, value in numbers.items():
-        accepted = (int, float) if kinds[name] is float else (int,)
-        if isinstance(value, bool) or not isinstance(value, accepted):
-            raise WrongUsage(f"{name} = {value!r} is not a number", where, "correct the value")
-        if name in positive and not value > 0:
+        if name in positive and not value > 0:  # type: ignore[operator]  # checked above
             raise WrongUsage(f"{name} = {value!r} is not above 0", where, "correct the value")
     return ModelSettings(**unused, **numbers, engine=engine)  # type: ignore[arg-type]  # checked above
+
+
+def of_release(folder: ReleaseFolder) -> ModelSettings:
+    """Return the settings a release was begun with. Raises BrokenInput when extract has not finished."""
+    return from_mapping(inputs.read(folder)["settings"], str(folder.inputs))
 
 
 def _engine(name: object, where: str) -> str:

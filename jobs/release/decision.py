@@ -6,7 +6,7 @@ gates know: a file that says anything else is refused, not passed.
 
 from typing import Any
 
-from jobs.release.folder import ReleaseFolder
+from jobs.runtime.artifacts import ReleaseFolder
 from jobs.runtime.documents import broken, read_document
 
 GO, HOLD, STOP = "go", "hold", "stop"
@@ -32,6 +32,6 @@ def metrics(folder: ReleaseFolder) -> dict[str, Any]:
     return found
 
 
-def in_words(found: dict[str, Any]) -> str:
+def as_text(found: dict[str, Any]) -> str:
     """Return the reasons of a decision in one line."""
     return "; ".join(one["text"] for one in found["reasons"])

@@ -54,10 +54,10 @@ def fold(entries: list[dict[str, Any]]) -> History:
             live, served = move["to"], move["digest"]
         if move.get("quarantined"):
             before.add(move["quarantined"])
-    barred = {e["quarantined"]: e for e in counted if e.get("quarantined")}
-    if served in barred and barred[served]["seq"] not in results:
+    quarantined = {e["quarantined"]: e for e in counted if e.get("quarantined")}
+    if served in quarantined and quarantined[served]["seq"] not in results:
         # Redis does not bar what it serves; this intent's publisher died before it was told so.
-        del barred[served]
+        del quarantined[served]
     activations: dict[str, str] = {}
     for move in settled:
         if move["action"] in _ACTIVATIONS or (move["action"] == journal.ADOPT and move["to"]):
@@ -68,13 +68,13 @@ def fold(entries: list[dict[str, Any]]) -> History:
         previous=previous,
         generation=max((e.get("generation", 0) for e in intents), default=0),
         settled_generation=max((e.get("generation", 0) for e in settled), default=0),
-        quarantine=barred,
+        quarantine=quarantined,
         activations=activations,
         opened=tuple(e for e in intents if e["seq"] not in results),
     )
 
 
-def barred(entries: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+def quarantined(entries: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """Return the quarantines that these entries, perhaps a part of a journal, call done, by digest of the lists."""
     results = _results(entries)
     return {

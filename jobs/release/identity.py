@@ -1,20 +1,18 @@
 """The id of a release: a partition and a digest over everything that shapes its lists.
 
-In: input files with digests, settings of rows and of the model, the versions of the libraries that compute lists, and
-`LISTS_VERSION`. Out: `<partition>-<8 hex>`. Guarantees that the same work twice has the same id, and that nothing of
-the machine, the clock or the run enters it. The version of this package does not: most versions compute the same lists.
+In: input files with digests, settings of the model and of rows as mappings, the versions of the libraries that compute
+lists, and `LISTS_VERSION`. Out: `<partition>-<8 hex>`. Guarantees that the same work twice has the same id, and that
+nothing of the machine, the clock or the run enters it. The version of this package does not: most versions compute the
+same lists.
 """
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
-
-from jobs.model.settings import ModelSettings, as_mapping
-from jobs.source import settings as row_settings
-from jobs.source.settings import RowSettings
 
 #: The number of the computation. Raise it when the same input gives other rows or other lists: tests/golden fails then,
 #: and `python -m tests.golden.record` records the new ones.
@@ -43,14 +41,14 @@ def libraries() -> dict[str, str]:
 def release_id(
     partition: str,
     inputs: tuple[InputFile, ...],
-    settings: ModelSettings,
-    rows: RowSettings = row_settings.DEFAULTS,
+    settings: Mapping[str, object],
+    row_settings: Mapping[str, object],
 ) -> str:
     """Return the id of the release made of these inputs with these settings by this computation."""
     content: dict[str, Any] = {
         "inputs": [(file.path, file.sha256) for file in inputs],
-        "settings": as_mapping(settings),
-        "row_settings": row_settings.as_mapping(rows),
+        "settings": settings,
+        "row_settings": row_settings,
         "libraries": libraries(),
         "lists_version": LISTS_VERSION,
     }
@@ -61,19 +59,19 @@ def release_id(
 def describe(
     partition: str,
     inputs: tuple[InputFile, ...],
-    settings: ModelSettings,
+    settings: Mapping[str, object],
+    row_settings: Mapping[str, object],
     *,
     time_ordered: bool,
     drops: Path,
-    rows: RowSettings = row_settings.DEFAULTS,
 ) -> dict[str, Any]:
     """Return the content of a release's `inputs.json`; the version of this package in it is for people."""
     return {
-        "release": release_id(partition, inputs, settings, rows),
+        "release": release_id(partition, inputs, settings, row_settings),
         "partition": partition,
         "inputs": [asdict(file) for file in inputs],
-        "settings": as_mapping(settings),
-        "row_settings": row_settings.as_mapping(rows),
+        "settings": settings,
+        "row_settings": row_settings,
         "software": {"nightshelf": version("nightshelf"), **libraries()},
         "lists_version": LISTS_VERSION,
         "time_ordered": time_ordered,

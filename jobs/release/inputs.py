@@ -6,12 +6,10 @@ works with the settings that are in the release's id, and that one release is co
 
 from typing import Any
 
-from jobs.model.settings import ModelSettings, from_mapping
-from jobs.release.folder import ReleaseFolder
 from jobs.release.identity import LISTS_VERSION, libraries
+from jobs.runtime.artifacts import ReleaseFolder
 from jobs.runtime.documents import read_document
 from jobs.runtime.errors import BrokenInput
-from jobs.source.settings import RowSettings
 from schemas.manifest import partition_of
 
 
@@ -27,16 +25,6 @@ def read(folder: ReleaseFolder) -> dict[str, Any]:
         software=dict,
         time_ordered=bool,
     )
-
-
-def settings(folder: ReleaseFolder) -> ModelSettings:
-    """Return the settings of a release. Raises BrokenInput when extract has not finished."""
-    return from_mapping(read(folder)["settings"], str(folder.inputs))
-
-
-def row_settings(folder: ReleaseFolder) -> RowSettings:
-    """Return the settings of a release's rows; one of before there were any has the defaults. Raises as `settings`."""
-    return RowSettings(**read(folder).get("row_settings", {}))
 
 
 def require_own(folder: ReleaseFolder, *, finished_ok: bool = False) -> None:
@@ -65,5 +53,5 @@ def require_own(folder: ReleaseFolder, *, finished_ok: bool = False) -> None:
     raise BrokenInput(
         what,
         str(folder.inputs),
-        f"run `nightshelf extract --partition {day}` again, which begins a release of its own, and go on with that",
+        f"run `nightshelf extract --partition {day}` again, which begins a release of its own, and continue with that",
     )

@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from jobs.release import seal
+from jobs.release import checksum
 from jobs.runtime.errors import BrokenInput, TryLater
 
 ACTIVATE, ROLLBACK, RESTORE = "activate", "rollback", "restore"
@@ -68,7 +68,7 @@ def write_once(target: Path, content: dict[str, Any]) -> bool:
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
             with temporary.open("w", encoding="utf-8") as file:
-                json.dump(seal.sealed(content), file, sort_keys=True)
+                json.dump(checksum.with_checksum(content), file, sort_keys=True)
                 file.flush()
                 os.fsync(file.fileno())
             # A link fails where the name is taken: two writers never share a number.
@@ -102,7 +102,7 @@ def intact(folder: Path) -> dict[int, dict[str, Any]]:
 
 def digest(entry: dict[str, Any]) -> str:
     """Return what the catalog knows an entry by: the first 16 characters of its checksum."""
-    return seal.digest(entry)[:16]
+    return checksum.digest(entry)[:16]
 
 
 def name(entry: dict[str, Any]) -> str:
@@ -158,7 +158,7 @@ def _entry(file: Path) -> dict[str, Any]:
 
 def _opened(file: Path) -> dict[str, Any] | None:
     try:
-        entry = seal.opened(file.read_bytes())
+        entry = checksum.opened(file.read_bytes())
     except OSError as error:
         raise _unreadable(file, error) from error
     return entry if entry is not None and file == path(file.parent, entry["seq"]) else None

@@ -8,7 +8,7 @@ import secrets
 from datetime import UTC, datetime
 from pathlib import Path
 
-from jobs.release import journal, seal
+from jobs.release import checksum, journal
 from jobs.runtime.errors import BrokenInput
 
 _NAME = "identity.json"
@@ -24,7 +24,7 @@ def read(folder: Path) -> str | None:
     """Return the journal's id, None where it has none yet. Raises BrokenInput when it is altered or unreadable."""
     file = path(folder)
     try:
-        content = seal.opened(file.read_bytes())
+        content = checksum.opened(file.read_bytes())
     except FileNotFoundError:
         return None
     except OSError as error:

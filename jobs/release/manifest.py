@@ -8,8 +8,8 @@ import hashlib
 import json
 from typing import Any
 
-from jobs.release import inputs, seal
-from jobs.release.folder import ReleaseFolder, require
+from jobs.release import checksum, inputs
+from jobs.runtime.artifacts import ReleaseFolder, require
 from jobs.runtime.documents import broken, read_document
 from jobs.runtime.errors import BrokenInput
 from jobs.runtime.files import sha256, write_json
@@ -54,13 +54,13 @@ def write(folder: ReleaseFolder, run_by: str) -> dict[str, Any]:
         "digest": digest(by_file),
         "run_by": run_by,
     }
-    write_json(folder.manifest, seal.sealed(content))
+    write_json(folder.manifest, checksum.with_checksum(content))
     return content
 
 
 def read(folder: ReleaseFolder) -> dict[str, Any]:
     """Return the manifest. Raises BrokenInput when there is none or it was altered."""
-    content = seal.opened(require(folder.manifest, "publish").read_bytes())
+    content = checksum.opened(require(folder.manifest, "publish").read_bytes())
     if content is None or content["release"] != folder.release:
         raise BrokenInput(
             "the manifest was altered or is that of another release",

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jobs.release import history, journal
-from jobs.release.folder import Artifacts, ReleaseFolder
+from jobs.runtime.artifacts import Artifacts, ReleaseFolder
 from jobs.runtime.errors import BrokenInput
 from schemas.manifest import partition_of
 

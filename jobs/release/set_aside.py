@@ -74,14 +74,14 @@ def keep_copy(entries: dict[int, dict[str, Any]], altered: dict[int, str], place
         (place / _REDIS / f"{seq}.altered").write_text(json.dumps(text), encoding="utf-8")
 
 
-def barred(folder: Path) -> dict[str, dict[str, Any]]:
+def quarantined(folder: Path) -> dict[str, dict[str, Any]]:
     """Return the quarantines in unfinished folders that took place, by digest of the lists."""
     places = unfinished(folder)
     found: dict[str, dict[str, Any]] = {}
     for part in (_HERE, _REDIS):
         # Together: a crash may have left an intent in one folder and its outcome in another.
         left = [entry for place in places for entry in journal.intact(place / part).values()]
-        found |= history.barred(left)
+        found |= history.quarantined(left)
     return found
 
 

@@ -13,7 +13,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from jobs.release.folder import require
+from jobs.runtime.artifacts import require
 from jobs.runtime.errors import BrokenInput
 
 

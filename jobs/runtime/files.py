@@ -25,7 +25,7 @@ _CHUNK_BYTES = 1 << 20
 
 
 @contextmanager
-def disk_full_told(target: Path) -> Iterator[None]:
+def disk_full_as_problem(target: Path) -> Iterator[None]:
     """Raise TryLater that names `target` when the block finds the disk full."""
     try:
         yield
@@ -45,7 +45,7 @@ def replacing(target: Path) -> Iterator[Path]:
 
     Raises TryLater when the disk is full; whatever happens, the temporary file is gone afterwards.
     """
-    with disk_full_told(target):
+    with disk_full_as_problem(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = target.parent / f".{target.name}.{secrets.token_hex(4)}.tmp"
         try:
@@ -64,7 +64,7 @@ def making_folder(target: Path, *, replace: bool = False) -> Iterator[Path]:
     What stands at `target` is only replaced with `replace`, else it stays and OSError is raised. Raises TryLater when
     the disk is full; whatever happens, the temporary folder is gone afterwards.
     """
-    with disk_full_told(target):
+    with disk_full_as_problem(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as place:
             new = Path(place) / "new"

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stderr
 from typing import Any, TextIO, cast
 
-from jobs.runtime.attempt import command_of
+from jobs.runtime.command_status import command_of
 from jobs.runtime.errors import WrongUsage
 from schemas import tracing
 from schemas.environment import EnvironmentProblem

@@ -29,7 +29,7 @@ _WRONG_PATH = {
     errno.EINVAL: "the path cannot be used: correct it",
 }
 #: The machine is in the way.
-_IN_THE_WAY = {
+_REFUSALS = {
     errno.EACCES: _RIGHTS,
     errno.EPERM: _RIGHTS,
     errno.EROFS: "mount the file system for writing, or name a folder elsewhere, and run the command again",
@@ -49,11 +49,11 @@ _IN_THE_WAY = {
 
 def number_of(error: OSError) -> int | None:
     """Return the errno of an error; polars tells it in the text alone."""
-    told = re.search(r"\(os error (\d+)\)", str(error))
-    return error.errno if error.errno is not None else int(told[1]) if told else None
+    as_problem = re.search(r"\(os error (\d+)\)", str(error))
+    return error.errno if error.errno is not None else int(as_problem[1]) if as_problem else None
 
 
-def told(error: OSError) -> NightshelfError:
+def as_problem(error: OSError) -> NightshelfError:
     """Return what a person is told about `error`."""
     number = number_of(error)
     reason = os.strerror(number) if number is not None and number > 0 else str(error)
@@ -63,5 +63,5 @@ def told(error: OSError) -> NightshelfError:
     where = " -> ".join(names) or (str(error) if number is not None else "this machine")
     if number in _WRONG_PATH:
         return BrokenInput(f"the system refuses a path: {reason}", where, _WRONG_PATH[number])
-    do = _IN_THE_WAY.get(number or 0, "see to what is named, and run the command again")
-    return TryLater(f"the system is in the way: {reason}", where, do)
+    do = _REFUSALS.get(number or 0, "see to what is named, and run the command again")
+    return TryLater(f"the system refuses: {reason}", where, do)

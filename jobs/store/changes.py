@@ -15,13 +15,13 @@ from typing import Any, NoReturn
 from redis.cluster import RedisCluster
 
 from jobs.release import history, journal
-from jobs.release.folder import Artifacts
 from jobs.release.history import History
+from jobs.runtime.artifacts import Artifacts
 from jobs.runtime.errors import NightshelfError, TryLater
 from jobs.runtime.settings import Settings
 from jobs.store import histories, journal_copy
-from jobs.store.catalog import Answer, Catalog, Content
 from jobs.store.cluster import TROUBLES, connected
+from jobs.store.registry import Answer, Content, Registry
 
 #: How long another command's intent may stand open before it is taken for dead. A change takes milliseconds.
 PATIENCE_S = 2.0
@@ -33,7 +33,7 @@ class Store:
     """An open connection, the catalog on it, the journal beside it."""
 
     cluster: RedisCluster
-    catalog: Catalog
+    registry: Registry
     artifacts: Artifacts
     settings: Settings
 
@@ -75,7 +75,7 @@ class Change:
 def opened(artifacts: Artifacts, settings: Settings) -> Iterator[Store]:
     """Give an open store. Raises TryLater and WrongUsage as `jobs.store.cluster.connected`."""
     with connected(settings) as cluster:
-        yield Store(cluster, Catalog(cluster, settings.namespace), artifacts, settings)
+        yield Store(cluster, Registry(cluster, settings.namespace), artifacts, settings)
 
 
 def settled(store: Store, *, begins: bool = False) -> Standing:
@@ -94,7 +94,7 @@ def require_own(store: Store, *, begins: bool = False) -> None:
     compared = histories.compare(store.cluster, store.namespace, folder)
     histories.require_one(compared, store.namespace, folder)
     if begins or compared.entries or compared.content.journal:
-        histories.claim(store.cluster, store.catalog, compared, folder)
+        histories.claim(store.cluster, store.registry, compared, folder)
 
 
 def settled_own(store: Store) -> Standing:
@@ -107,32 +107,32 @@ def settled_own(store: Store) -> Standing:
     for intent in past.opened:
         _close(store, intent)
     past = history.fold(journal.read(store.artifacts.journal))
-    bar(store, past)
+    quarantine_behind(store, past)
     copy(store)
-    return Standing(store.catalog.read(), past)
+    return Standing(store.registry.read(), past)
 
 
 def _close(store: Store, intent: dict[str, Any]) -> None:
     if intent["action"] == journal.QUARANTINE:
-        told = store.catalog.change("quarantine", intent["quarantined"], json.dumps(intent))
+        answer = store.registry.change("quarantine", intent["quarantined"], json.dumps(intent))
     else:
-        told = store.catalog.change(
+        answer = store.registry.change(
             "close", journal.name(intent), intent["expected"], intent.get("to") or ""
         )
-    if told.word != "behind":
-        settle(store, intent, told)
+    if answer.word != "behind":
+        settle(store, intent, answer)
 
 
-def bar(store: Store, past: History) -> None:
+def quarantine_behind(store: Store, past: History) -> None:
     """Quarantine in Redis what the journal bars and the catalog does not know of.
 
     Not what an open intent bars: it may yet be refused, and then the lists that it would have left are live.
     """
-    known = store.catalog.read().quarantine
+    known = store.registry.read().quarantine
     doubtful = {intent["seq"] for intent in past.opened}
     for digest, entry in past.quarantine.items():
         if digest not in known and entry["seq"] not in doubtful:
-            store.catalog.change("quarantine", digest, json.dumps(entry))
+            store.registry.change("quarantine", digest, json.dumps(entry))
 
 
 def copy(store: Store) -> bool:
@@ -145,26 +145,26 @@ def copy(store: Store) -> bool:
     return True
 
 
-def require_whole(standing: Standing) -> None:
+def require_complete(standing: Standing) -> None:
     """Raise TryLater when Redis has lost changes of the pointer."""
     if standing.behind:
         raise TryLater(
             f"Redis has lost changes of the pointer: its generation is {standing.content.generation}, "
             f"the journal's {standing.history.generation}",
-            "the catalog",
+            "the release registry",
             "run `nightshelf restore`, then this step again",
         )
 
 
-def bar_now(store: Store, entry: dict[str, Any]) -> bool:
+def quarantine_now(store: Store, entry: dict[str, Any]) -> bool:
     """Carry out a quarantine that stands in the journal; say whether the lists are barred (served ones are not)."""
     require_own(store)
-    return bar_own(store, entry)
+    return quarantine_own(store, entry)
 
 
-def bar_own(store: Store, entry: dict[str, Any]) -> bool:
+def quarantine_own(store: Store, entry: dict[str, Any]) -> bool:
     """Do the same as `bar_now` in a store that is known to be this journal's."""
-    answer = store.catalog.change("quarantine", entry["quarantined"], json.dumps(entry))
+    answer = store.registry.change("quarantine", entry["quarantined"], json.dumps(entry))
     _outcome(store, entry, answer)
     copy(store)
     return answer.ok
@@ -190,7 +190,7 @@ def change(
         store.artifacts.journal, action, generation=following, expected=expected, **entry
     )
     why = (json.dumps(intent),) if with_entry else ()
-    answer = store.catalog.change(
+    answer = store.registry.change(
         transition, journal.name(intent), expected, following, *arguments, *why
     )
     _outcome(store, intent, answer)
@@ -198,7 +198,7 @@ def change(
         copy(store)
         return answer
     try:
-        confirmed = store.catalog.confirm()
+        confirmed = store.registry.confirm()
     except TROUBLES:
         confirmed = False
     return Change(following, confirmed, copy(store))

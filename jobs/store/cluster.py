@@ -74,7 +74,7 @@ T = TypeVar("T")
 def connected(settings: Settings) -> Iterator[RedisCluster]:
     """Give a connection that reads from primaries; close it afterwards. Raises TryLater, BrokenInput and WrongUsage."""
     where = node_list(settings.redis)
-    with _told(where):
+    with _as_problem(where):
         cluster = RedisCluster(
             startup_nodes=[ClusterNode(node.host, node.port) for node in settings.redis],
             username=settings.redis_user,
@@ -153,11 +153,11 @@ def all_confirmed(cluster: RedisCluster, timeout_ms: int = 1000) -> bool | None:
     not agreed to call failed: to a primary that was cut off none is connected, and a failover takes what it has alone.
     """
     patiently(cluster.nodes_manager.initialize)
-    told = {
+    answers = {
         confirmed(cluster, primary, timeout_ms) or (False if _copied(cluster, primary) else None)
         for primary in cluster.get_primaries()
     }
-    return None if told == {None} else False not in told
+    return None if answers == {None} else False not in answers
 
 
 def _copied(cluster: RedisCluster, primary: ClusterNode) -> bool:
@@ -174,7 +174,7 @@ def _copied(cluster: RedisCluster, primary: ClusterNode) -> bool:
 
 
 @contextmanager
-def _told(where: str) -> Iterator[None]:
+def _as_problem(where: str) -> Iterator[None]:
     try:
         yield
     except TROUBLES as error:
@@ -191,11 +191,11 @@ def _meaning(error: Exception, where: str) -> NightshelfError | None:
     """Return what an error means to a person, None for a defect."""
     # A message about a pipeline names the command, which may be long and not text.
     text = str(error).split("of pipeline caused error: ")[-1].splitlines()[0][:_SHOWN]
-    for kinds, signs, told, what, do in _MEANINGS:
+    for kinds, signs, answers, what, do in _MEANINGS:
         if isinstance(error, kinds) and (not signs or any(sign in text for sign in signs)):
             host, _, port = where.split(",", maxsplit=1)[0].rpartition(":")
             steps = do.replace("{host}", host).replace("{port}", port)
-            return told(f"{what}: {text}", where, steps)
+            return answers(f"{what}: {text}", where, steps)
     return None
 
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from jobs.runtime.errors import BrokenInput, GateRefused, NightshelfError, TryLater
 from jobs.store import totals
-from jobs.store.catalog import Content
 from jobs.store.changes import Store, refuse
 from jobs.store.cluster import TROUBLES
+from jobs.store.registry import Content
 from jobs.store.repair import repair
 from jobs.store.totals import Gap
 

@@ -14,22 +14,21 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from jobs.release.folder import ReleaseFolder, require
 from jobs.release.manifest import changed
+from jobs.runtime import list_column
+from jobs.runtime.artifacts import ReleaseFolder, require
 from jobs.runtime.errors import BrokenInput
 from schemas import keys, tables, values
 from schemas.manifest import META_FORMAT, ReleaseMeta
+from schemas.sources import KIND_OF
 
 #: Users, books or cards in one hash; tests/benchmarks/test_layout.py compares 32, 64 and 128.
 BUCKET_SIZE = 64
 
-_KINDS = {
-    **{engine: kind for kind, engine in values.PERSONAL.items()},
-    tables.SOURCE_POPULARITY: values.KIND_SHORT_HISTORY,
-}
 _ID_TYPES = {2: "<u2", 4: "<u4"}
 
 
@@ -107,7 +106,7 @@ def _stored(release: str, namespace: str, manifest: Mapping[str, Any], found: _T
     lists, popular, similar, cards = found.lists, found.popular, found.similar, found.cards
     id_bytes = values.id_bytes_for(_greatest_book(found))
     user_buckets, book_buckets = buckets(lists.num_rows), buckets(cards.num_rows)
-    kinds = [_KINDS[source] for source in lists[tables.SOURCE].to_pylist()]
+    kinds = [KIND_OF[source] for source in lists[tables.SOURCE].to_pylist()]
     plain = [values.KIND_ALS] * similar.num_rows
     common = [values.KIND_SHORT_HISTORY] * popular.num_rows
     tags = popular[tables.TAG].to_pylist()
@@ -186,11 +185,10 @@ def card_texts(cards: pa.Table) -> Iterator[bytes]:
 
 def _flat(column: pa.ChunkedArray) -> tuple[NDArray[np.int64], NDArray[Any]]:
     """Return the length of each row's list, and all lists end to end. Raises ValueError for nulls."""
-    lists = pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
-    flat = lists.flatten()
-    if lists.null_count or flat.null_count:
+    if column.null_count or pc.list_flatten(column).null_count:
         raise ValueError("a list or a number in it is null")
-    return np.diff(lists.offsets.to_numpy()).astype(np.int64), flat.to_numpy()
+    values, lengths = list_column.flat(column)
+    return lengths, values
 
 
 def _spread(

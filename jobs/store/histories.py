@@ -17,9 +17,9 @@ from jobs.release import history, journal, journal_identity, set_aside
 from jobs.runtime.errors import BrokenInput
 from jobs.runtime.settings import Settings
 from jobs.store import journal_copy
-from jobs.store.catalog import WAYS_OUT, Catalog, Content
 from jobs.store.cluster import connected
 from jobs.store.journal_copy import Copy
+from jobs.store.registry import WAYS_OUT, Content, Registry
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,8 @@ class Comparison:
     @property
     def differs_at(self) -> int | None:
         """The first number under which Redis knows an entry that the journal has not, or has otherwise."""
-        told = {*self.copied.entries, *self.copied.altered, *self.content.intents}
-        for seq in sorted(told):
+        known = {*self.copied.entries, *self.copied.altered, *self.content.intents}
+        for seq in sorted(known):
             entry = self.entries.get(seq)
             if entry is None or not self._agrees(seq, entry):
                 return seq
@@ -109,7 +109,7 @@ def compare(
     such entries out.
     """
     # Redis before the disk: whatever Redis has by now stood in the journal before.
-    content = Catalog(cluster, namespace).read()
+    content = Registry(cluster, namespace).read()
     copied = journal_copy.read(cluster, namespace)
     return Comparison(
         content=content,
@@ -141,17 +141,17 @@ def check(folder: Path, settings: Settings) -> None:
         require_one(compare(cluster, settings.namespace, folder), settings.namespace, folder)
 
 
-def claim(cluster: RedisCluster, catalog: Catalog, compared: Comparison, folder: Path) -> None:
+def claim(cluster: RedisCluster, registry: Registry, compared: Comparison, folder: Path) -> None:
     """Make the store that of this journal, where it has no owner yet.
 
     Raises BrokenInput when another journal was quicker.
     """
     owner = compared.content.journal
-    catalog.journal = compared.identity or journal_identity.make(folder, owner or None)
+    registry.journal = compared.identity or journal_identity.make(folder, owner or None)
     if owner:
         return
-    catalog.change("claim")
+    registry.change("claim")
     if compared.copied.entries:
         # 0.1.0 copied entries without their checksums.
         same = [compared.entries[seq] for seq in compared.copied.entries]
-        journal_copy.write(cluster, catalog.namespace, same)
+        journal_copy.write(cluster, registry.namespace, same)

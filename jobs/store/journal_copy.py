@@ -11,7 +11,7 @@ from typing import Any
 
 from redis.cluster import RedisCluster
 
-from jobs.release import journal, seal
+from jobs.release import checksum, journal
 from jobs.store.cluster import patiently
 from schemas import keys
 
@@ -68,15 +68,15 @@ def _fields(entries: list[dict[str, Any]]) -> list[str]:
     return [
         part
         for entry in entries
-        for part in (str(entry["seq"]), json.dumps(seal.sealed(entry), sort_keys=True))
+        for part in (str(entry["seq"]), json.dumps(checksum.with_checksum(entry), sort_keys=True))
     ]
 
 
 def _opened(seq: int, text: bytes) -> dict[str, Any] | None:
     try:
         content = json.loads(text)
-        checked = seal.CHECK in content
-        entry: dict[str, Any] | None = seal.opened(text) if checked else content
+        checked = checksum.CHECK in content
+        entry: dict[str, Any] | None = checksum.opened(text) if checked else content
         return entry if entry is not None and entry["seq"] == seq else None
     except (ValueError, KeyError, TypeError):
         return None

@@ -19,8 +19,8 @@ from redis.cluster import RedisCluster
 from redis.exceptions import NoScriptError
 
 from jobs.runtime.errors import TryLater
-from jobs.store.catalog import Catalog
 from jobs.store.cluster import patiently, together
+from jobs.store.registry import Registry
 
 _MS_PER_S = 1000
 _US_PER_MS = 1000
@@ -44,7 +44,7 @@ class Lease:
     """A lease on one release; `begin` and `renew` ask every primary for its time before the catalog counts."""
 
     cluster: RedisCluster
-    catalog: Catalog
+    registry: Registry
     release: str
     duration_s: int
     token: str = field(default_factory=lambda: secrets.token_hex(8))
@@ -76,7 +76,7 @@ class Lease:
         if time.monotonic() - self.begun_at < self.duration_s / _PARTS:
             return
         self.begin()
-        if not self.catalog.change("renew", self.release, self.token, self.duration_ms).ok:
+        if not self.registry.change("renew", self.release, self.token, self.duration_ms).ok:
             raise self.overtaken()
 
     @property
@@ -112,7 +112,7 @@ class Lease:
     def overtaken(self) -> TryLater:
         """Return the error of one whose lease is over."""
         return TryLater(
-            "this command was held up for so long that another one may have taken over",
+            "this command was delayed for so long that another one may have taken over",
             f"release {self.release}, lease of {self.duration_s} s",
             "look at `nightshelf releases`, then run the step again",
         )

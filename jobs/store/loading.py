@@ -83,7 +83,7 @@ def differences(
     (description,) = together(cluster, [("GET", what.meta_key)], raise_on_error=False)
     if isinstance(description, Exception):
         _require_wrong_type(description)
-    if description != what.meta.to_json().encode():
+    if not what.meta.is_written_as(description):
         wrong.append(Difference(what.meta_key, (b"",)))
     with progress(len(what.hashes), "read back", "hash") as bar:
         for part in _parts(what.hashes.items(), at_once or _PIPELINE):
@@ -99,13 +99,15 @@ def differences(
     return wrong
 
 
-def mend(cluster: RedisCluster, what: Stored, wrong: list[Difference]) -> None:
+def repair(cluster: RedisCluster, what: Stored, wrong: list[Difference]) -> None:
     """Write anew what `differences` found and remove what should not be there."""
-    for part in _parts((c for difference in wrong for c in _mending(what, difference)), _PIPELINE):
+    for part in _parts(
+        (c for difference in wrong for c in _repairing(what, difference)), _PIPELINE
+    ):
         together(cluster, part)
 
 
-def _mending(what: Stored, difference: Difference) -> Iterator[tuple[Any, ...]]:
+def _repairing(what: Stored, difference: Difference) -> Iterator[tuple[Any, ...]]:
     key, fields = difference.key, what.hashes.get(difference.key)
     if fields is None:
         yield ("SET", key, what.meta.to_json())
@@ -118,7 +120,7 @@ def _mending(what: Stored, difference: Difference) -> Iterator[tuple[Any, ...]]:
         yield ("HDEL", key, *some)
 
 
-def told(wrong: list[Difference], shown: int = 5) -> str:
+def as_text(wrong: list[Difference], shown: int = 5) -> str:
     """Return a few of the differences in words."""
     names = [
         f"{difference.key} {field}".strip() for difference in wrong for field in difference.fields

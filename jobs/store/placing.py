@@ -12,15 +12,15 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from jobs.release.folder import ReleaseFolder
+from jobs.runtime.artifacts import ReleaseFolder
 from jobs.runtime.errors import BrokenInput, GateRefused, NightshelfError, TryLater
 from jobs.store import encoding, loading, removal, soundness
-from jobs.store.catalog import LOADING, VERIFIED, Answer
 from jobs.store.changes import Store
 from jobs.store.cluster import TROUBLES
 from jobs.store.encoding import Stored
 from jobs.store.lease import Lease, this_process
 from jobs.store.read_back import facts, read_back
+from jobs.store.registry import LOADING, VERIFIED, Answer
 from jobs.store.repair import repair_from
 
 _MS_PER_S = 1000
@@ -62,9 +62,9 @@ def place(
     """
     what = encoding.stored(folder, store.namespace, manifest)
     warnings = _warnings(store, what, protect=protect)
-    lease = Lease(store.cluster, store.catalog, folder.release, store.settings.lease_s)
+    lease = Lease(store.cluster, store.registry, folder.release, store.settings.lease_s)
     lease.begin()
-    begun = store.catalog.change(
+    begun = store.registry.change(
         "begin_load",
         *(folder.release, manifest["digest"], manifest["partition"], lease.token),
         *(this_process(store.settings.run_by), lease.duration_ms, json.dumps(what.shape)),
@@ -91,7 +91,7 @@ def place(
 
 def _warnings(store: Store, what: Stored, *, protect: bool) -> tuple[str, ...]:
     """Return what is wrong with this Redis; with `protect` raise BrokenInput when the load would lose other lists."""
-    content = store.catalog.read()
+    content = store.registry.read()
     known = content.releases.get(what.meta.release, {}).get("state") == VERIFIED
     found = soundness.findings(
         soundness.nodes(store.cluster),
@@ -117,13 +117,13 @@ def _place(
     found = read_back(store, what, lease.renew, rounds=rounds)
     checked = time.monotonic()
     known = facts(store, what)
-    if not store.catalog.change("verify", lease.release, lease.token, known).ok:
+    if not store.registry.change("verify", lease.release, lease.token, known).ok:
         raise lease.overtaken()
     return Placed(
         what,
         already=False,
         rewritten=found.hashes,
-        confirmed=store.catalog.confirm() and found.confirmed,
+        confirmed=store.registry.confirm() and found.confirmed,
         load_s=round(loaded - started, 3),
         read_back_s=round(checked - loaded, 3),
     )
@@ -132,7 +132,7 @@ def _place(
 def _give_up(lease: Lease) -> None:
     """Let the next publisher begin at once instead of when the lease is over."""
     try:
-        lease.catalog.change("abandon", lease.release, lease.token)
+        lease.registry.change("abandon", lease.release, lease.token)
     except TROUBLES:
         # Redis is in the way, as the error that is on its way up says; the lease will run out.
         return

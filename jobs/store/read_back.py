@@ -84,12 +84,12 @@ def _compared(
         if rounds == 0:
             raise TryLater(
                 f"{sum(len(d.fields) for d in left)} values differ again right after they were written",
-                loading.told(left),
+                loading.as_text(left),
                 "look for another writer in this namespace, and at `nightshelf check-store`, then run the step again",
             )
         if before_writing is not None:
             before_writing(left)
-        loading.mend(store.cluster, what, left)
+        loading.repair(store.cluster, what, left)
         rounds -= 1
         left = differences()
     return ReadBack(len(first), sum(len(difference.fields) for difference in first))

@@ -4,7 +4,7 @@ In: the catalog's answer. Out: an error with its exit code. Guarantees one meani
 """
 
 from jobs.runtime.errors import GateRefused, NightshelfError, NothingToDo, TryLater, WrongUsage
-from jobs.store.catalog import Answer, Content
+from jobs.store.registry import Answer, Content
 
 
 def problem(answer: Answer, release: str, before: Content) -> NightshelfError:

@@ -21,10 +21,10 @@ def remove(
 
     `names` are its keys; None means those that its record in the catalog tells.
     """
-    lease = Lease(store.cluster, store.catalog, release, store.settings.lease_s)
+    lease = Lease(store.cluster, store.registry, release, store.settings.lease_s)
     lease.begin()
-    shape = store.catalog.read().releases.get(release, {}).get("shape")
-    taken = store.catalog.change(
+    shape = store.registry.read().releases.get(release, {}).get("shape")
+    taken = store.registry.change(
         "begin_retire",
         *(release, grace_s * 1000, lease.token),
         *(this_process(store.settings.run_by), lease.duration_ms),
@@ -34,7 +34,7 @@ def remove(
     if names is None:
         names = key_names(store.namespace, release, *shape) if shape else []
     removed = lease.unlink(names)
-    store.catalog.change("finish_retire", release, lease.token)
+    store.registry.change("finish_retire", release, lease.token)
     return removed
 
 
@@ -48,7 +48,7 @@ def orphans(store: Store) -> dict[str, list[str]]:
     """Return the keys of releases that the catalog does not know, by release."""
     found = _present(store.cluster, store.namespace)
     # Read after the scan: whoever began to load meanwhile is in the catalog by now.
-    known = store.catalog.read().releases
+    known = store.registry.read().releases
     return {release: names for release, names in found.items() if release not in known}
 
 

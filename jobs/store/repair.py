@@ -29,7 +29,7 @@ def repair(store: Store, release: str, *, protect: bool = True, rounds: int = 1)
 def repair_from(store: Store, what: Stored, *, protect: bool = True, rounds: int = 1) -> ReadBack:
     """Do the same with what Redis must hold at hand."""
     release, digest = what.meta.release, what.meta.digest
-    record = store.catalog.read().releases.get(release, {})
+    record = store.registry.read().releases.get(release, {})
     if record.get("digest") != digest:
         raise BrokenInput(
             "other lists were verified under this release id",
@@ -44,7 +44,7 @@ def repair_from(store: Store, what: Stored, *, protect: bool = True, rounds: int
         rounds=rounds,
     )
     if done.hashes or "totals" not in record:
-        store.catalog.change("note", release, digest, facts(store, what))
+        store.registry.change("note", release, digest, facts(store, what))
     return done
 
 

@@ -48,9 +48,6 @@ class Gap:
         return f"{values}{self.keys} complete keys"
 
 
-NO_GAP = Gap()
-
-
 def names(
     namespace: str, release: str, user_buckets: int, book_buckets: int
 ) -> dict[str, list[str]]:

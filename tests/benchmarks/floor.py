@@ -37,7 +37,7 @@ async def _meta() -> tuple[RedisCluster, ReleaseMeta]:
     if not _held:
         host, port = os.environ["NIGHTSHELF_REDIS"].split(",")[0].split(":")
         cluster = RedisCluster(startup_nodes=[ClusterNode(host, int(port))])
-        release = (await cluster.hget(keys.catalog("shelf"), keys.LIVE)).decode()  # type: ignore[union-attr]
+        release = (await cluster.hget(keys.registry("shelf"), keys.LIVE)).decode()  # type: ignore[union-attr]
         described: Any = await cluster.get(keys.meta("shelf", release))
         _held["meta"] = parse_meta(described)
         _held["cluster"] = cluster

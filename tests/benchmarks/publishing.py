@@ -7,9 +7,9 @@ until it is ended. Not part of the product.
 import sys
 from dataclasses import replace
 
-from jobs import publish, retire
-from jobs.release.folder import Artifacts
+from jobs.pipeline import publish, retire
 from jobs.runtime import settings as runtime_settings
+from jobs.runtime.artifacts import Artifacts
 
 
 def main() -> None:

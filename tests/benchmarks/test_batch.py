@@ -16,10 +16,11 @@ import pytest
 import scipy.sparse as sp
 from threadpoolctl import threadpool_limits
 
-from jobs import replay, synthesize
-from jobs.model import als, confidence, ranking, scoring
+from jobs.evaluation import ranking
+from jobs.ingest import replay, synthesize
+from jobs.model import als, confidence, scoring
 from jobs.model import settings as model_settings
-from jobs.release.folder import Artifacts, ReleaseFolder
+from jobs.runtime.artifacts import Artifacts, ReleaseFolder
 from schemas.environment import Node, node_list
 from schemas.tables import BOOK_ID
 from tests.benchmarks.bare_als import bare_als
@@ -36,10 +37,10 @@ _CHAIN = """
 import json, sys, time
 from datetime import date
 from pathlib import Path
-from jobs import extract, recommend, train
+from jobs.pipeline import extract, recommend, train
 from jobs.model import settings as model_settings
 from jobs.release import manifest
-from jobs.release.folder import Artifacts
+from jobs.runtime.artifacts import Artifacts
 from jobs.runtime.settings import from_environment
 from jobs.runtime.files import write_json
 from jobs.runtime.record import peak_memory_bytes

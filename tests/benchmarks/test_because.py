@@ -24,7 +24,7 @@ from jobs.model import settings as model_settings
 from schemas import keys
 from schemas.environment import Node
 from tests.benchmarks.conftest import Report
-from tests.store import used_memory
+from tests.harness.store import used_memory
 
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(1800)]
 
@@ -53,8 +53,8 @@ def speakers(
             vectors = books[read]
             system = gram + (vectors.T * (weights - 1)) @ vectors
             factor = scipy.linalg.lapack.dposv(system, vectors.T.astype(np.float64))[1]
-            parts = books[found.positions[row]] @ factor.astype(np.float32) * weights
-            result[row] = read[parts.argmax(axis=1)]
+            contributions = books[found.positions[row]] @ factor.astype(np.float32) * weights
+            result[row] = read[contributions.argmax(axis=1)]
 
     with (
         threadpool_limits(1, "blas"),
@@ -90,14 +90,14 @@ def test_seconds(factors: int, report: Report) -> None:
     profiles = _readers(USERS)
     settings = replace(DEFAULTS, factors=factors)
     popular = np.ones(BOOKS)
-    users = als.readers(profiles, books, settings)
+    users = als.user_factors(profiles, books, settings)
     found = personal.best(als.Factors(users, books), profiles, popular, settings, LENGTH).found
     strongest: list[NDArray[np.int32]] = []
     strength = settings.profile_regularization
     seconds = _timed(lambda: strongest.append(speakers(books, profiles, found, strength)))
     before = _timed(
         lambda: personal.best(
-            als.Factors(als.readers(profiles, books, settings), books),
+            als.Factors(als.user_factors(profiles, books, settings), books),
             profiles,
             popular,
             settings,
@@ -107,10 +107,14 @@ def test_seconds(factors: int, report: Report) -> None:
     report(f"because, {factors} factors: seconds for 53,424 readers", seconds, "s")
     report(f"because / vectors and lists, {factors} factors", seconds / before, "ratio")
     read = profiles.indices[:READ].astype(np.int64)
-    parts = als.parts(books, read, profiles.data[:READ], found.positions[0], settings)
+    contributions = als.contributions(
+        books, read, profiles.data[:READ], found.positions[0], settings
+    )
     # Where two books speak almost alike, single precision may take the other.
     chosen = np.searchsorted(read, strongest[0][0])
-    assert parts[np.arange(LENGTH), chosen] == pytest.approx(parts.max(axis=1), rel=1e-2)
+    assert contributions[np.arange(LENGTH), chosen] == pytest.approx(
+        contributions.max(axis=1), rel=1e-2
+    )
 
 
 #: Bytes beside a packed list of 401.

@@ -20,8 +20,8 @@ import pytest
 import redis
 from prometheus_client.parser import text_string_to_metric_families
 
-from jobs import activate, publish
-from jobs.release.folder import Artifacts
+from jobs.pipeline import activate, publish
+from jobs.runtime.artifacts import Artifacts
 from jobs.runtime.settings import Settings
 from schemas.environment import Node, node_list
 from tests.benchmarks.conftest import Report
@@ -36,8 +36,8 @@ from tests.benchmarks.wrk import (
     users_script,
 )
 from tests.conftest import free_ports
-from tests.memory import resident_kib
-from tests.releases import write_release
+from tests.harness.memory import resident_kib
+from tests.harness.releases import write_release
 
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(1200)]
 

@@ -25,7 +25,7 @@ from redis.cluster import ClusterNode, RedisCluster
 from schemas import keys, values
 from schemas.environment import Node
 from tests.benchmarks.conftest import Report
-from tests.store import used_memory
+from tests.harness.store import used_memory
 
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(1800)]
 

@@ -15,9 +15,10 @@ from dataclasses import replace
 import pytest
 import redis
 
-from jobs import activate, audit, publish, restore
+from jobs.operations import audit, restore
+from jobs.pipeline import activate, publish
 from jobs.release import manifest
-from jobs.release.folder import Artifacts, ReleaseFolder
+from jobs.runtime.artifacts import Artifacts, ReleaseFolder
 from jobs.runtime.settings import Settings
 from jobs.store import changes, encoding, loading, removal, totals
 from jobs.store.changes import Store
@@ -25,7 +26,7 @@ from jobs.store.encoding import Stored
 from schemas import keys
 from schemas.environment import Node
 from tests.benchmarks.conftest import Report
-from tests.releases import write_release
+from tests.harness.releases import write_release
 
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(1200)]
 
@@ -138,7 +139,7 @@ def test_publish_audit_restore(settings: Settings, folder: ReleaseFolder, report
     assert audit.run(artifacts, settings, sample=None).differing == 0
     report("audit --all", time.perf_counter() - begun, "s")
     with _opened(settings) as store:
-        record = store.catalog.read().releases[second.release]
+        record = store.registry.read().releases[second.release]
         begun = time.perf_counter()
         assert totals.gap(store.cluster, "shelf", second.release, record).complete
         report("count before the pointer moves", time.perf_counter() - begun, "s", "< 0.3")

@@ -10,8 +10,9 @@ import pytest
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from jobs import activate, expose, publish
-from jobs.release.folder import Artifacts
+from jobs.operations import metrics
+from jobs.pipeline import activate, publish
+from jobs.runtime.artifacts import Artifacts
 from jobs.runtime.files import write_json
 from jobs.runtime.settings import Settings
 from schemas.environment import Node, node_list
@@ -21,7 +22,7 @@ from serving.tracing import remember
 from tests.benchmarks.conftest import Report
 from tests.benchmarks.wrk import Run, measure, served, users_script
 from tests.conftest import free_ports
-from tests.releases import write_release
+from tests.harness.releases import write_release
 
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(600)]
 
@@ -147,7 +148,7 @@ def test_a_scrape_of_the_batch(tmp_path: Path, report: Report) -> None:
         models = ("als", "recent_popularity", "all_time_popularity")
         found = {model: dict.fromkeys(names, interval) for model in models}
         write_json(folder.evaluation, {"metrics": found})
-    registry = expose.registry(Artifacts(tmp_path), lambda: "2026-11-30")
+    registry = metrics.registry(Artifacts(tmp_path), lambda: "2026-11-30")
     times = []
     for _ in range(6):
         begun = time.perf_counter()

@@ -24,7 +24,7 @@ from tests.benchmarks.wrk import ROUNDS, Run, measure, ratio, served, tell, user
 from tests.conftest import free_ports
 from tests.deploy.nginx.front import Front, running_front
 from tests.deploy.nginx.replicas import running_edge
-from tests.store import pid_of
+from tests.harness.store import pid_of
 
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(900)]
 

@@ -14,9 +14,10 @@ import pyarrow as pa
 import pytest
 
 from jobs.model import settings as model_settings
-from jobs.release.folder import ReleaseFolder
 from jobs.release.identity import InputFile, describe
+from jobs.runtime.artifacts import ReleaseFolder
 from jobs.runtime.files import write_json, write_table
+from schemas import sources
 from schemas import tables as t
 
 Report = Callable[..., None]
@@ -30,9 +31,9 @@ import json, os, sys, time
 from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
-from jobs import validate
-from jobs.quality.bounds import Bounds
-from jobs.release.folder import ReleaseFolder
+from jobs.pipeline import validate
+from jobs.validation.bounds import Bounds
+from jobs.runtime.artifacts import ReleaseFolder
 from jobs.runtime.record import peak_memory_bytes
 os.environ["GX_ANALYTICS_ENABLED"] = "False"
 begin = time.monotonic()
@@ -67,7 +68,8 @@ def write_full(root: Path, partition: str) -> ReleaseFolder:
     begun = describe(
         partition,
         (InputFile("ratings", 1, partition),),
-        model_settings.load(None),
+        model_settings.as_mapping(model_settings.load(None)),
+        {},
         time_ordered=True,
         drops=root,
     )
@@ -111,8 +113,8 @@ def _write_lists(folder: ReleaseFolder) -> None:
     books = np.where(first == 0, STEP, first)[:, None] + STEP * np.arange(LENGTH)
     others = np.arange(1, BOOKS + 1, dtype=np.int32)
     near = (others[:, None] + np.arange(LENGTH)) % BOOKS + 1
-    sources = {t.USER_ID: owners, t.SOURCE: [t.SOURCE_ALS] * USERS}
-    write_table(folder.lists, pa.table({**sources, **_ranked(books)}), t.LISTS)
+    made = {t.USER_ID: owners, t.SOURCE: [sources.ALS] * USERS}
+    write_table(folder.lists, pa.table({**made, **_ranked(books)}), t.LISTS)
     write_table(folder.similar, pa.table({t.BOOK_ID: others, **_ranked(near)}), t.SIMILAR)
     popular = np.tile(np.arange(1, LENGTH + 1), (2, 1))
     tags = {t.TAG: [t.ALL_BOOKS, "fantasy"], **_ranked(popular)}

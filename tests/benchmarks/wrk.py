@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.benchmarks.conftest import Report
-from tests.waiting import until
+from tests.harness.waiting import until
 
 ROUNDS = 5
 SECONDS = int(os.environ.get("NIGHTSHELF_BENCH_SECONDS", "5"))

@@ -13,7 +13,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from tests.jobs.command_line import Result, run
+from tests.harness.command_line import Result, run
 
 #: The days on which a handed file is replayed.
 FIRST_DAY, LAST_DAY = "2026-01-01", "2026-01-04"
@@ -63,23 +63,23 @@ class Case:
         """Run a command to its end; what a process of its own would log to standard error is in `told`, too."""
         self.caplog.clear()
         result = run(self.capsys, *arguments)
-        return replace(result, told="\n".join([*self.caplog.messages, result.told]))
+        return replace(result, text="\n".join([*self.caplog.messages, result.text]))
 
     def done(self, *arguments: object) -> Result:
         """Run a command that has to end with 0."""
         result = self.command(*arguments)
-        assert result.exit_code == 0, result.told
+        assert result.exit_code == 0, result.text
         return result
 
     def refused(self, *arguments: object) -> str:
         """Run a command that has to be refused and to change nothing; return what it said."""
         before = self._state()
         result = self.command(*arguments)
-        assert result.exit_code == REFUSED, (result.exit_code, result.told)
+        assert result.exit_code == REFUSED, (result.exit_code, result.text)
         for part in ("error: ", "do: "):
-            assert part in result.told, result.told
+            assert part in result.text, result.text
         assert self._state() == before
-        return result.told
+        return result.text
 
     def _state(self) -> dict[str, str]:
         """Return a checksum of every file; pages of stopped days may be added at any time."""

@@ -18,10 +18,10 @@ from redis.cluster import RedisCluster
 
 from jobs.store import changes
 from schemas.environment import Node, node_list
-from tests.jobs.command_line import Result, run
-from tests.releases import write_release
+from tests.harness.command_line import Result, run
+from tests.harness.releases import write_release
+from tests.harness.store import CATALOG
 from tests.serving.conftest import Replica
-from tests.store import CATALOG
 
 USERS = 1000
 DAYS = ("2026-01-01", "2026-01-02", "2026-01-03", "2026-01-04")
@@ -65,17 +65,17 @@ class Shop:
     def done(self, *arguments: object) -> Result:
         """Run a command that has to end with 0."""
         result = self.command(*arguments)
-        assert result.exit_code == 0, (arguments, result.exit_code, result.told)
+        assert result.exit_code == 0, (arguments, result.exit_code, result.text)
         return result
 
     def refused(self, *arguments: object) -> Result:
         """Run a command that has to say why it did nothing, and to change neither Redis' catalog nor the journal."""
-        catalog, journal = self.catalog(), self.journal()
+        registry, journal = self.registry(), self.journal()
         result = self.command(*arguments)
-        assert result.exit_code == 4, (arguments, result.exit_code, result.told)
+        assert result.exit_code == 4, (arguments, result.exit_code, result.text)
         for part in ("error: ", "do: "):
-            assert part in result.told, result.told
-        assert self.catalog() == catalog, arguments
+            assert part in result.text, result.text
+        assert self.registry() == registry, arguments
         assert self.journal() == journal, arguments
         return result
 
@@ -112,7 +112,7 @@ class Shop:
         files = (self.artifacts / "journal").glob("*.json")
         return {file.name: file.read_bytes() for file in files}
 
-    def catalog(self) -> dict[bytes, bytes]:
+    def registry(self) -> dict[bytes, bytes]:
         """Return what Redis's catalog holds."""
         with self._cluster() as cluster:
             content: dict[bytes, bytes] = cluster.hgetall(CATALOG)
@@ -120,11 +120,11 @@ class Shop:
 
     def live(self) -> str:
         """Return the release that Redis says is live."""
-        return self.catalog()[b"live"].decode()
+        return self.registry()[b"live"].decode()
 
     def quarantined(self) -> set[bytes]:
         """Return the digests in Redis's quarantine."""
-        return {name for name in self.catalog() if name.startswith(b"quarantine:")}
+        return {name for name in self.registry() if name.startswith(b"quarantine:")}
 
     def primary_with_catalog(self) -> Node:
         """Return the primary that holds the catalog."""

@@ -84,7 +84,7 @@ def _stays_old(case: Case) -> None:
     assert outcome["data_as_of"].startswith("2026-11-18")
     judged = case.validate("interactions")
     assert judged.exit_code == 3
-    assert "newest" in judged.told, judged.told
+    assert "newest" in judged.text, judged.text
 
 
 def _cut_in_los_angeles(case: Case) -> None:
@@ -95,7 +95,7 @@ def _cut_in_los_angeles(case: Case) -> None:
     outcome = case.extract(DAY).outcome
     assert (outcome["rows_in"], outcome["data_as_of"][:10]) == (1800, "2026-11-21")
     judged = case.validate("interactions")
-    assert judged.exit_code == 0, judged.told
+    assert judged.exit_code == 0, judged.text
 
 
 EXPECTED: dict[str, Expectation] = {

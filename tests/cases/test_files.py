@@ -63,7 +63,7 @@ def _plain(delimiter: str = ",", rejects: int = 0, said: str = "") -> Expectatio
     def expect(case: Case, source: Path) -> None:
         replayed = case.replay(source)
         if said:
-            (_,) = (line for line in replayed.told.splitlines() if said in line)
+            (_,) = (line for line in replayed.text.splitlines() if said in line)
         outcome = case.extract().outcome
         assert sum(outcome["rejects"].values()) == rejects
         assert outcome["rows_accepted"] == 720
@@ -131,11 +131,11 @@ def _read_with(encoding: str, column: str, cell: str) -> Expectation:
 def _without_genres(case: Case, source: Path) -> None:
     """Expect a release without a genre, and the file that is to blame named."""
     case.replay(source)
-    told = case.extract().told
+    told = case.extract().text
     assert any("tags.csv" in line and "genre" in line for line in told.splitlines()), told
     assert case.table("books")["genres"].explode().drop_nulls().is_empty()
     judged = case.validate("books")
-    assert judged.exit_code == 0, judged.told
+    assert judged.exit_code == 0, judged.text
 
 
 def _years_cleared(case: Case, source: Path) -> None:
@@ -146,11 +146,11 @@ def _years_cleared(case: Case, source: Path) -> None:
     assert [years[book] for book in range(1, 10)] == [-762, 0, *[None] * 6, 1909]
     assert extracted.outcome["cleared"] == {"year": 6}
     judged = case.validate("books")
-    assert judged.exit_code == 0, judged.told
+    assert judged.exit_code == 0, judged.text
     case.set("NIGHTSHELF_CLEARED_MAX_SHARE", "0.001")
     judged = case.validate("books")
-    assert judged.exit_code == 3, judged.told
-    assert "year" in judged.told, judged.told
+    assert judged.exit_code == 3, judged.text
+    assert "year" in judged.text, judged.text
 
 
 def _titles_as_they_are(case: Case, source: Path) -> None:
@@ -163,7 +163,7 @@ def _titles_as_they_are(case: Case, source: Path) -> None:
     titles = {book: title.translate(unseen).strip() or f"Book {book}" for book, title in lines}
     assert dict(zip(*case.table("books").select("book_id", "title"), strict=True)) == titles
     judged = case.validate("books")
-    assert judged.exit_code == 0, judged.told
+    assert judged.exit_code == 0, judged.text
 
 
 def _bot_named(case: Case, source: Path) -> None:
@@ -171,12 +171,12 @@ def _bot_named(case: Case, source: Path) -> None:
     case.replay(source)
     case.extract()
     judged = case.validate("interactions")
-    assert judged.exit_code == 3, judged.told
-    assert "9999" in judged.told, judged.told
+    assert judged.exit_code == 3, judged.text
+    assert "9999" in judged.text, judged.text
     case.set("NIGHTSHELF_LEAVE_OUT_USERS", "9999")
     assert case.extract().outcome["rejects"] == {"user_left_out": 300}
     judged = case.validate("interactions")
-    assert judged.exit_code == 0, judged.told
+    assert judged.exit_code == 0, judged.text
 
 
 def _gzip_alone(case: Case, source: Path) -> None:

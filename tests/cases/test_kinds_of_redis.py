@@ -11,8 +11,8 @@ from deploy.local import cluster
 from schemas.environment import Node
 from tests.cases.shop import BY, Shop, flush, in_batches, told, used_memory
 from tests.conftest import free_ports, running_nodes
+from tests.harness.waiting import until
 from tests.serving.conftest import ending, start_replica
-from tests.waiting import until
 
 _ROOM = 100_000
 
@@ -43,9 +43,9 @@ def test_a_store_that_may_forget_is_not_loaded(forgetful: Shop) -> None:
     check = forgetful.command("check-store")
     assert check.exit_code != 0
     for word in ("allkeys-lru", "maxmemory"):
-        assert word in check.told, check.told
+        assert word in check.text, check.text
     said = forgetful.refused("publish", "--release", new)
-    assert "allkeys-lru" in said.told, said.told
+    assert "allkeys-lru" in said.text, said.text
     assert forgetful.done("audit", "--all").outcome["differing"] == 0
 
 
@@ -109,7 +109,7 @@ def test_a_redis_without_cluster_mode_is_refused(
             ):
                 result = shop.command(*arguments)
                 assert result.exit_code == 4, (arguments, result)
-                assert "cluster-enabled yes" in result.told, result.told
+                assert "cluster-enabled yes" in result.text, result.text
             assert client.dbsize() == 0
     finally:
         process.terminate()

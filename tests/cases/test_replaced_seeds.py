@@ -12,8 +12,8 @@ from deploy.local import cluster
 from schemas.environment import Node
 from tests.cases.shop import Shop, in_batches, told
 from tests.conftest import free_ports, running_nodes
+from tests.harness.waiting import until
 from tests.serving.conftest import ending, start_replica
-from tests.waiting import until
 
 _PATIENCE_S = 60
 

@@ -20,16 +20,16 @@ def _refused_at_once(shop: Shop) -> None:
         ("canary", "stop", *BY),
     ):
         said = shop.refused(*command)
-        assert WAY_OUT in said.told, said.told
-    assert WAY_OUT in shop.command("releases").told
+        assert WAY_OUT in said.text, said.text
+    assert WAY_OUT in shop.command("releases").text
     assert shop.live() == shop.days[3]
 
 
 def _the_way_out_works(shop: Shop) -> None:
     """The dry run changes nothing; then the journal is Redis's, and a rollback does what it says."""
-    catalog, before = shop.catalog(), shop.journal()
+    registry, before = shop.registry(), shop.journal()
     shop.done("reconcile", "--dry-run")
-    assert (shop.catalog(), shop.journal()) == (catalog, before)
+    assert (shop.registry(), shop.journal()) == (registry, before)
     shop.done("reconcile")
     kept = {file.read_bytes() for file in shop.artifacts.rglob("*.json")}
     assert set(before.values()) <= kept
@@ -82,13 +82,13 @@ def test_a_journal_that_went_its_own_way(shop: Shop) -> None:
 
 def test_a_second_artifacts_folder_on_the_same_namespace(shop: Shop) -> None:
     """The store belongs to the first one's journal: nothing is loaded and nothing goes live from the second."""
-    catalog = shop.catalog()
+    registry = shop.registry()
     shop.use("second")
     one = shop.write("2026-02-01", 7)
     for command in ("publish", "activate"):
         said = shop.refused(command, "--release", one)
-        assert "journal" in said.told, said.told
-    assert shop.catalog() == catalog
+        assert "journal" in said.text, said.text
+    assert shop.registry() == registry
     shop.use("artifacts")
     assert not shop.done("restore").outcome["restored"]
     assert shop.done("rollback", *BY).outcome["release"] == shop.live() == shop.days[2]

@@ -36,7 +36,7 @@ def test_publish_fills_what_a_flush_took(shop: Shop) -> None:
     flush(shop.others()[0])
     filled = shop.done("publish", "--release", shop.days[1])
     assert filled.outcome["repaired_values"] > 0
-    assert str(filled.outcome["repaired_values"]) in filled.told
+    assert str(filled.outcome["repaired_values"]) in filled.text
     audit = shop.done("audit", "--release", shop.days[1], "--all").outcome
     assert (audit["differing"], audit["users"]) == (0, [])
     assert _missing_keys(shop)[shop.days[1]] == 0
@@ -90,12 +90,12 @@ def test_a_pointer_does_not_move_to_what_cannot_be_filled(
     }[command]
     said = shop.command(*arguments)
     assert said.exit_code == 4, said
-    assert target in said.told, said.told
-    assert "--incomplete-ok" in said.told, said.told
+    assert target in said.text, said.text
+    assert "--incomplete-ok" in said.text, said.text
     assert shop.live() == shop.days[3]
     moved = shop.done(*arguments, "--incomplete-ok")
     replica.wait_for(lambda running: {one[0] for one in told(one_by_one(running, [1]))} == {target})
     answers = one_by_one(replica, range(1, shop.users + 1))
     fallbacks = sum(answer["source"] != "als" for answer in answers)
     assert 0 < fallbacks < shop.users
-    assert str(fallbacks) in moved.told, moved.told
+    assert str(fallbacks) in moved.text, moved.text

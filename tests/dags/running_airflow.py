@@ -27,7 +27,7 @@ from tests.dags.airflow_client import AirflowClient, until
 from tests.dags.commands import nightshelf
 from tests.dags.edge_replica import EdgeReplica
 from tests.dags.places import JOBS, ROOT
-from tests.postgres import running_postgres
+from tests.harness.postgres import running_postgres
 
 TRAIN, PUBLISH, ROLLBACK = "recommender_train", "recommender_publish", "recommender_rollback"
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from tests import html_page
 from tests.dags.places import JOBS, ROOT
 from tests.dags.shelf import Shelf, states
 from tests.dags.spoiling import FAULTS, spoilt
+from tests.harness import html_page
 
 #: What the log then names first: a part of where it lies, and of what is wrong.
 _TOLD = {
@@ -89,14 +89,14 @@ def test_a_validation_that_breaks_off(
     assert (states(ended)["announce"], states(ended)["report"]) == ("upstream_failed", "success")
     killed, crashed = _problem(ended, "validate_interactions"), _problem(ended, "validate_books")
     assert killed["what"] == "`nightshelf validate` broke off with exit code -9"
-    assert crashed["what"].startswith("the books could not be judged: ")
+    assert crashed["what"].startswith("the books could not be validated: ")
     for line in (line for line in own_log() if "\n  where: " in line):
         assert_explained(line, where="")
     release = ended.get_task_instance("extract").xcom_pull(task_ids="extract")["release"]
     shown = html_page.read(shelf.page(release, "report.html"))
     text = " ".join("".join(shown.text).split())
     assert "Crashed : a check could not be carried out" in text.replace("Crashed:", "Crashed :")
-    assert "Ratings · – Not judged" in text
+    assert "Ratings · – Not validated" in text
     assert "Books · ! Crashed" in text
     index = (shelf.artifacts / "releases" / "index.html").read_text(encoding="utf-8")
     assert f'href="{release}/report.html"' in index

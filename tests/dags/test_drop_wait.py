@@ -115,20 +115,20 @@ def test_a_marker_is_waited_for(runs: Callable[..., Any], tmp_path: Path, sent: 
 @pytest.mark.usefixtures("dag_bag")
 def test_a_backfill_does_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     """It goes on at once, without a look at the drop: extract skips the day as it does without a wait."""
-    import nightshelf_drop  # type: ignore[import-not-found]  # noqa: PLC0415  # needs Airflow
+    from nightshelf_airflow import waiting  # noqa: PLC0415  # needs Airflow
 
     monkeypatch.setenv("NIGHTSHELF_COMMAND", "/nowhere")
     run = SimpleNamespace(run_type="backfill", dag_id="recommender_train", run_id="backfill__1")
     hour = timedelta(hours=1)
-    assert nightshelf_drop.here("2026-11-20", run, timedelta(), hour)
+    assert waiting.here("2026-11-20", run, timedelta(), hour)
 
 
 @pytest.mark.usefixtures("dag_bag")
 def test_later_days_pass_a_day_that_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """A day waits for earlier ones that train or are about to, not for one between two looks for its drop."""
-    import nightshelf_order  # type: ignore[import-not-found]  # noqa: PLC0415  # needs Airflow
+    from nightshelf_airflow import order  # noqa: PLC0415  # needs Airflow
 
-    monkeypatch.setattr(nightshelf_order, "reference_for", lambda _partition: "none")
+    monkeypatch.setattr(order, "reference_for", lambda _partition: "none")
     days = {"waits": "2026-11-18", "looks": "2026-11-17", "trains": "2026-11-16"}
     tasks = {
         "waits": {"drop": "up_for_reschedule", "announce": None},
@@ -142,9 +142,7 @@ def test_later_days_pass_a_day_that_waits(monkeypatch: pytest.MonkeyPatch) -> No
         get_dagrun_state=lambda *_: "running",
         xcom_pull=lambda run_id, **_: days[run_id],
     )
-    found = nightshelf_order.blocking(
-        ti, nightshelf_order.TRAIN, "2026-11-19", frozenset({"running"})
-    )
+    found = order.blocking(ti, order.TRAIN, "2026-11-19", frozenset({"running"}))
     assert sorted(found) == ["looks", "trains"]
 
 
@@ -172,7 +170,7 @@ def test_the_wait_is_no_part_of_the_training_s_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sent: Sent
 ) -> None:
     """A run is late so long after its drop; not while it waits, not soon after, and also where that cannot be told."""
-    import nightshelf_drop  # noqa: PLC0415  # needs Airflow
+    from nightshelf_airflow import waiting  # noqa: PLC0415  # needs Airflow
 
     command = tmp_path / "nightshelf"
     monkeypatch.setenv("NIGHTSHELF_COMMAND", str(command))
@@ -190,7 +188,7 @@ def test_the_wait_is_no_part_of_the_training_s_time(
         command.write_text(f"#!/bin/sh\n{script}\n")
         command.chmod(0o755)
         sent.clear()
-        nightshelf_drop.report_if_late(context, interval_s=3600)
+        waiting.report_if_late(context, interval_s=3600)
         return len(sent)
 
     def landed(age: timedelta) -> str:
@@ -202,5 +200,5 @@ def test_the_wait_is_no_part_of_the_training_s_time(
     assert alerts("exit 1") == 1
     command.unlink()
     sent.clear()
-    nightshelf_drop.report_if_late(context, interval_s=3600)
+    waiting.report_if_late(context, interval_s=3600)
     assert len(sent) == 1

@@ -42,7 +42,7 @@ def run(dag_bag: Any, jobs_environment: Path, caplog: pytest.LogCaptureFixture) 
         with caplog.at_level(logging.INFO):
             ended = dag.test(run_conf={"arguments": list(arguments)})
         task = ended.get_task_instance("command")
-        told = [r.getMessage() for r in caplog.records if r.name == "nightshelf_command"]
+        told = [r.getMessage() for r in caplog.records if r.name == "nightshelf_airflow.command"]
         return Ended(
             str(task.state),
             task.try_number,
@@ -134,7 +134,9 @@ def test_a_reason_that_comes_late_is_told_first(
     command.chmod(0o755)
     monkeypatch.setenv("NIGHTSHELF_COMMAND", str(command))
     minutes = itertools.count(step=60)
-    monkeypatch.setattr("nightshelf_command.time", SimpleNamespace(monotonic=lambda: next(minutes)))
+    monkeypatch.setattr(
+        "nightshelf_airflow.command.time", SimpleNamespace(monotonic=lambda: next(minutes))
+    )
     ended = run("extract")
     assert (ended.state, ended.tries) == ("failed", 1)
     assert ended.log == [
@@ -161,7 +163,7 @@ def test_a_missing_jobs_environment_is_told_first(
 
 def test_airflow_keeps_its_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     """The command sees the jobs' settings, who runs it, and nothing of Airflow's own settings."""
-    from nightshelf_command import environment  # noqa: PLC0415  # needs Airflow
+    from nightshelf_airflow.command import environment  # noqa: PLC0415  # needs Airflow
 
     monkeypatch.setenv("AIRFLOW__API_AUTH__JWT_SECRET", "a secret")
     monkeypatch.setenv("NIGHTSHELF_NAMESPACE", "shelf")
@@ -173,7 +175,7 @@ def test_airflow_keeps_its_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_commands_of_a_run_are_one_trace(monkeypatch: pytest.MonkeyPatch) -> None:
     """With traces on each run has a trace of its own, the same for all its commands; a trace that is there goes on."""
-    from nightshelf_command import environment  # noqa: PLC0415  # needs Airflow
+    from nightshelf_airflow.command import environment  # noqa: PLC0415  # needs Airflow
 
     monkeypatch.delenv("TRACEPARENT", raising=False)
     monkeypatch.delenv("NIGHTSHELF_TRACES", raising=False)

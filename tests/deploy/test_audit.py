@@ -47,7 +47,7 @@ def test_every_image_has_its_list(tmp_path: Path) -> None:
     """For each lock that is in an image: each pinned package, version and hash, and no more; by CycloneDX's schema."""
     built = re.findall(
         r"^ARG \w+_LOCK=(\S+)|requirements/(\w+)\.txt deploy",
-        (ROOT / "deploy/Dockerfile").read_text(),
+        (ROOT / "deploy/containers/Dockerfile").read_text(),
         re.MULTILINE,
     )
     # What installs is in no image.

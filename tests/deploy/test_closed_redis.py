@@ -11,14 +11,15 @@ import pytest
 import redis
 from redis.exceptions import AuthenticationError, ResponseError
 
-from jobs import activate, check_store, publish, retire
-from jobs.release.folder import Artifacts
+from jobs.operations import check_store
+from jobs.pipeline import activate, publish, retire
 from jobs.runtime import settings as jobs_settings
+from jobs.runtime.artifacts import Artifacts
 from jobs.runtime.errors import TryLater
 from jobs.store.cluster import connected
 from schemas.environment import Node
 from tests.deploy.closed_redis import ROOT, ClosedRedis, closed_redis
-from tests.releases import write_release
+from tests.harness.releases import write_release
 from tests.serving.conftest import Replica, ending, start_replica
 
 
@@ -221,8 +222,8 @@ def _gets_in(closed: ClosedRedis, password: str) -> bool:
 def test_users_of_a_managed_service_suffice(
     closed: ClosedRedis, loader: jobs_settings.Settings
 ) -> None:
-    """With the access strings of deploy/guides.md a release is published, activated, retired and served."""
-    guide = (ROOT / "deploy/guides.md").read_text(encoding="utf-8")
+    """With the access strings of deploy/containers/guides.md a release is published, activated, retired and served."""
+    guide = (ROOT / "deploy/containers/guides.md").read_text(encoding="utf-8")
     strings = dict(re.findall(r"^\| `(edge|loader)` \| `(on [^`]+)` \|$", guide, re.MULTILINE))
     files = {}
     for user, words in strings.items():

@@ -10,7 +10,7 @@ from redis.crc import key_slot
 from deploy.local import cluster
 from schemas.environment import Node
 from tests.conftest import free_ports, running_nodes
-from tests.waiting import until
+from tests.harness.waiting import until
 
 
 def test_a_formed_cluster_covers_all_slots(redis_nodes: tuple[Node, ...]) -> None:

@@ -20,8 +20,8 @@ from typing import Any
 import pytest
 
 from deploy.local.monitors import MonitoringSettings
-from tests import excerpts, waiting
 from tests.conftest import free_ports
+from tests.harness import excerpts, waiting
 
 _MONITORING_PORTS = (
     "NIGHTSHELF_AIRFLOW_STATSD_PORT",

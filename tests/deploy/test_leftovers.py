@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from deploy.airflow import leftovers
-from tests.waiting import until
+from tests.harness.waiting import until
 
 #: Titles as Airflow's LocalExecutor gives them (airflow/executors/local_executor.py), and another process's.
 _IDLE = "airflow worker -- LocalExecutor: <idle>"

@@ -30,7 +30,9 @@ PUBLISHES = {
 @pytest.fixture(scope="module")
 def services() -> dict[str, Any]:
     """The services of compose.yaml by name."""
-    found: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]
+    found: dict[str, Any] = yaml.safe_load((DEPLOY / "containers/compose.yaml").read_text())[
+        "services"
+    ]
     return found
 
 
@@ -77,7 +79,7 @@ def test_no_secret_is_a_variable(services: dict[str, Any]) -> None:
 @pytest.fixture(scope="module")
 def logging() -> dict[str, Any]:
     """The services of compose.logging.yaml by name."""
-    found: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.logging.yaml").read_text())
+    found: dict[str, Any] = yaml.safe_load((DEPLOY / "containers/compose.logging.yaml").read_text())
     return dict(found["services"])
 
 
@@ -100,8 +102,8 @@ def test_every_service_sends_its_lines(services: dict[str, Any], logging: dict[s
 
 def test_vector_and_loki_are_told_the_same_places(logging: dict[str, Any]) -> None:
     """Docker sends to where Vector listens, Vector to where Loki listens; labels are few."""
-    vector = yaml.safe_load((DEPLOY / "logging/vector.yaml").read_text())
-    loki = yaml.safe_load((DEPLOY / "logging/loki.yaml").read_text())
+    vector = yaml.safe_load((DEPLOY / "containers/logging/vector.yaml").read_text())
+    loki = yaml.safe_load((DEPLOY / "containers/logging/loki.yaml").read_text())
     assert vector["sources"]["docker"]["address"] == "0.0.0.0:24224"
     (sink,) = vector["sinks"].values()
     assert sink["endpoint"] == f"http://loki:{loki['server']['http_listen_port']}"
@@ -267,7 +269,7 @@ def test_two_ways_in_are_refused(secrets_folder: Path) -> None:
 
 def _up(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [str(DEPLOY / "stack.sh"), "up"],
+        [str(DEPLOY / "containers/stack.sh"), "up"],
         env=environment,
         capture_output=True,
         text=True,
@@ -282,7 +284,7 @@ def test_scripts_and_images_are_free_of_what_linters_know() -> None:
     ]  # fmt: skip
     assert len(scripts) >= 8
     subprocess.run([_tool("shellcheck"), *map(str, scripts)], check=True)
-    dockerfiles = [DEPLOY / "Dockerfile", ROOT / "tests/deploy/images/Dockerfile"]
+    dockerfiles = [DEPLOY / "containers/Dockerfile", ROOT / "tests/deploy/images/Dockerfile"]
     subprocess.run([_tool("hadolint"), *map(str, dockerfiles)], check=True)
 
 
@@ -295,8 +297,8 @@ def test_compose_and_workflows_hold_to_their_schemas() -> None:
     # Its own command takes 3 s of imports a call.
     shipped = importlib.resources.files("check_jsonschema") / "builtin_schemas" / "vendor"
     for schema, file in (
-        ("compose-spec", DEPLOY / "compose.yaml"),
-        ("compose-spec", DEPLOY / "compose.logging.yaml"),
+        ("compose-spec", DEPLOY / "containers/compose.yaml"),
+        ("compose-spec", DEPLOY / "containers/compose.logging.yaml"),
         ("github-workflows", WORKFLOWS / "checks.yml"),
     ):
         known = json.loads((shipped / f"{schema}.json").read_text())
@@ -320,11 +322,11 @@ def test_the_workflow_runs_commands_that_are_there() -> None:
     known = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert set(targets) <= set(known)
     assert {"test", "test-deploy", "audit"} <= set(targets)
-    built = re.search(r"for target in ([a-z ]+);", (DEPLOY / "stack.sh").read_text())
+    built = re.search(r"for target in ([a-z ]+);", (DEPLOY / "containers/stack.sh").read_text())
     assert built
     assert images["strategy"]["matrix"]["target"] == built[1].split()
     steps = {step.get("name"): step.get("run", "") for step in images["steps"]}
-    assert steps["build"].startswith("docker build --file deploy/Dockerfile")
+    assert steps["build"].startswith("docker build --file deploy/containers/Dockerfile")
     assert "--exit-code 1" in steps["scan"]
 
 

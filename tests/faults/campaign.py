@@ -25,8 +25,8 @@ from deploy.local.cluster import NODE_TIMEOUT_MS
 from jobs.runtime.settings import Settings
 from tests.faults import client, figures, network, report
 from tests.faults.checker import Checker
+from tests.faults.deployment import PRIMARIES, Deployment, running
 from tests.faults.faults import FAULTS
-from tests.faults.house import PRIMARIES, House, running
 from tests.faults.oracle import Oracle
 from tests.faults.publisher import Publisher
 from tests.faults.report import Result
@@ -94,8 +94,8 @@ def _run(
     done = _Run()
     begun_at, load_before = time.monotonic(), os.getloadavg()[0]
     out = folder / "exchanges"
-    with _stack(plan, folder, done, needs_network) as house:
-        asking = _Asking(plan, house, out)
+    with _stack(plan, folder, done, needs_network) as deployment:
+        asking = _Asking(plan, deployment, out)
         publishing = threading.Thread(target=done.publisher.loop, name="publisher")
         publishing.start()
         try:
@@ -105,7 +105,7 @@ def _run(
                     break
                 asking.require()
                 try:
-                    done.rounds.append(_round(plan, house, done, name, number))
+                    done.rounds.append(_round(plan, deployment, done, name, number))
                 except AssertionError as error:
                     # What was seen until then is worth telling, too.
                     done.broken.append(f"{name} was the last one: {error}")
@@ -128,7 +128,7 @@ def _run(
         node_timeout_ms=plan.node_timeout_ms,
         seconds=round(time.monotonic() - begun_at),
         rows=rows,
-        told=told,
+        text=told,
         commands=dict(done.publisher.did),
         stalest_s=round(checker.stalest_s, 1),
         answered_within_s=plan.answered_within_s,
@@ -137,7 +137,7 @@ def _run(
 
 
 @contextmanager
-def _stack(plan: Plan, folder: Path, done: _Run, needs_network: bool) -> Iterator[House]:
+def _stack(plan: Plan, folder: Path, done: _Run, needs_network: bool) -> Iterator[Deployment]:
     chance = random.Random(plan.seed)
 
     def first(settings: Settings) -> None:
@@ -152,7 +152,7 @@ def _stack(plan: Plan, folder: Path, done: _Run, needs_network: bool) -> Iterato
             if needs_network
             else None
         )
-        house = stack.enter_context(
+        deployment = stack.enter_context(
             running(
                 folder,
                 folder / "artifacts",
@@ -163,14 +163,14 @@ def _stack(plan: Plan, folder: Path, done: _Run, needs_network: bool) -> Iterato
                 first=first,
             )
         )
-        yield house
+        yield deployment
 
 
 class _Asking:
     """The client, in its process."""
 
-    def __init__(self, plan: Plan, house: House, out: Path) -> None:
-        command = client.command(house.port, plan.rate, USERS, plan.seed, out)
+    def __init__(self, plan: Plan, deployment: Deployment, out: Path) -> None:
+        command = client.command(deployment.port, plan.rate, USERS, plan.seed, out)
         self._process = subprocess.Popen(command)
 
     def require(self) -> None:
@@ -183,11 +183,13 @@ class _Asking:
         self._process.wait(timeout=60)
 
 
-def _round(plan: Plan, house: House, done: _Run, name: str, number: int) -> Round:
-    house.wait_until_whole(120)
+def _round(plan: Plan, deployment: Deployment, done: _Run, name: str, number: int) -> Round:
+    deployment.wait_until_whole(120)
     this = Round(name)
     chance = random.Random(f"{plan.seed} {number}")
-    stage = Stage(house, done.publisher, done.timeline, chance, plan.watch_s, plan.grace_s, this)
+    stage = Stage(
+        deployment, done.publisher, done.timeline, chance, plan.watch_s, plan.grace_s, this
+    )
     FAULTS[name].function(stage)
     stage.ends()
     moments = (this.healed_at, this.mended_at, this.whole_at, this.ended_at)
@@ -244,11 +246,11 @@ def main() -> int:
         report.keep(
             result, given.results, f"python -m tests.faults.campaign {shlex.join(sys.argv[1:])}"
         )
-        for line in result.told:
+        for line in result.text:
             print(line, file=sys.stderr)
     report.write(given.results, given.page, list(FAULTS))
     wrong = [row.fault for result in results for row in result.rows if not row.correct]
-    told = [line for result in results for line in result.told]
+    told = [line for result in results for line in result.text]
     for row in (row for result in results for row in result.rows):
         print(report.line(row, given.node_timeout_ms), file=sys.stderr)
     return 1 if wrong or told else 0

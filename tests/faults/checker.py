@@ -37,7 +37,7 @@ class Violation:
 
     kind: str
     exchange: Exchange
-    told: str
+    text: str
 
 
 @dataclass
@@ -62,7 +62,7 @@ class Checker:
 
     def _judge(self, exchange: Exchange) -> list[tuple[str, str]]:
         if exchange.status not in {200, 304}:
-            said = exchange.told or exchange.body[:_SHOWN].decode(errors="replace")
+            said = exchange.text or exchange.body[:_SHOWN].decode(errors="replace")
             return [(NO_ANSWER, f"status {exchange.status} {said}".strip())]
         late = [(LATE, f"{exchange.latency_s:.3f} s")] * (exchange.latency_s > self.deadline_s)
         name = exchange.headers.get("x-release", "")

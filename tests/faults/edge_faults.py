@@ -10,9 +10,9 @@ import time
 from pathlib import Path
 
 from tests.deploy.nginx.front import listens
-from tests.faults.house import Part
+from tests.faults.deployment import Part
 from tests.faults.stage import Stage
-from tests.waiting import until
+from tests.harness.waiting import until
 
 #: For so long something is broken, and for so long it is watched afterwards.
 BROKEN_S, AFTER_S = 3.0, 3.0
@@ -22,7 +22,7 @@ _START_S = 240
 
 def edge_killed(stage: Stage) -> None:
     """An edge replica dies and is started again."""
-    victim = stage.chance.choice(stage.house.edges)
+    victim = stage.chance.choice(stage.deployment.edges)
     stage.begins()
     victim.kill()
     stage.watch(BROKEN_S)
@@ -39,7 +39,7 @@ def start(edge: Part) -> None:
 
 def edge_frozen(stage: Stage) -> None:
     """An edge replica does nothing for a while; its connections stay open."""
-    victim = stage.chance.choice(stage.house.edges)
+    victim = stage.chance.choice(stage.deployment.edges)
     stage.begins()
     victim.freeze()
     stage.watch(BROKEN_S)
@@ -50,17 +50,17 @@ def edge_frozen(stage: Stage) -> None:
 def edges_paused(stage: Stage) -> None:
     """All edge replicas do nothing for 200 ms."""
     stage.begins()
-    for edge in stage.house.edges:
+    for edge in stage.deployment.edges:
         edge.freeze()
     time.sleep(_PAUSE_S)
-    for edge in stage.house.edges:
+    for edge in stage.deployment.edges:
         edge.thaw()
     stage.watch(BROKEN_S + AFTER_S)
 
 
 def out_of_descriptors(stage: Stage) -> None:
     """An edge replica can open nothing more."""
-    victim = stage.chance.choice(stage.house.edges)
+    victim = stage.chance.choice(stage.deployment.edges)
     stage.begins()
     held = max(int(name.name) for name in Path(f"/proc/{victim.pid}/fd").iterdir())
     soft, hard = resource.prlimit(victim.pid, resource.RLIMIT_NOFILE)
@@ -72,7 +72,7 @@ def out_of_descriptors(stage: Stage) -> None:
 
 def nginx_reloaded(stage: Stage) -> None:
     """NGINX reads its configuration anew: new workers, the old ones finish."""
-    nginx = stage.house.nginx
+    nginx = stage.deployment.nginx
     assert nginx is not None
     before = _workers(nginx)
     stage.begins()

@@ -24,7 +24,7 @@ class Exchange:
     status: int
     headers: dict[str, str]
     body: bytes
-    told: str = ""
+    text: str = ""
 
     @property
     def latency_s(self) -> float:

@@ -143,7 +143,7 @@ def rows(
 def _count(
     wrong: list[tuple[Row, Violation]], stalls: list[tuple[float, float]], deadline_s: float
 ) -> list[str]:
-    told: list[str] = []
+    text: list[str] = []
     shown: Counter[tuple[str, str]] = Counter()
     for row, violation in wrong:
         if _late(violation, stalls, deadline_s):
@@ -155,8 +155,8 @@ def _count(
         if shown[row.fault, violation.kind] <= _SHOWN:
             exchange = violation.exchange
             asked = f"{exchange.path} of client {exchange.client} due at {exchange.due_at:.3f}"
-            told.append(f"{row.fault}: {violation.kind}: {violation.told} ({asked})")
-    return told
+            text.append(f"{row.fault}: {violation.kind}: {violation.text} ({asked})")
+    return text
 
 
 def _late(violation: Violation, stalls: list[tuple[float, float]], deadline_s: float) -> bool:
@@ -165,7 +165,7 @@ def _late(violation: Violation, stalls: list[tuple[float, float]], deadline_s: f
     Look-ups wait in one pipeline and fail with the oldest of it: one that comes earlier than its own deadline needs
     another beside it that was as long under way.
     """
-    if violation.kind != UNTRUE or not violation.told.startswith(STORE_UNAVAILABLE):
+    if violation.kind != UNTRUE or not violation.text.startswith(STORE_UNAVAILABLE):
         return False
     return beside((violation.exchange.due_at, violation.exchange.done_at), stalls, deadline_s)
 

@@ -18,12 +18,12 @@ from statistics import median
 from deploy.local.cluster import NODE_TIMEOUT_MS
 from jobs.runtime.settings import Settings
 from tests.faults import report, steps
+from tests.faults.deployment import Deployment, running
 from tests.faults.faults import FAULTS
-from tests.faults.house import House, running
 from tests.faults.report import Result
 from tests.faults.steps import carry_out
-from tests.releases import write_release
-from tests.waiting import until
+from tests.harness.releases import write_release
+from tests.harness.waiting import until
 
 USERS, BOOKS, LENGTH = 53_424, 10_000, 100
 _SAMPLE = 200
@@ -46,9 +46,9 @@ def _first(settings: Settings) -> None:
             assert ended.well, ended
 
 
-def _personal(house: House, users: list[int]) -> bool:
+def _personal(deployment: Deployment, users: list[int]) -> bool:
     """Say whether all of these users get lists of their own through NGINX, not from its cache."""
-    connection = http.client.HTTPConnection("127.0.0.1", house.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", deployment.port, timeout=10)
     asked = "&".join(f"user_id={user}" for user in users)
     connection.request("GET", f"/v1/recommendations?{asked}&limit=1")
     answer = json.loads(connection.getresponse().read())
@@ -56,28 +56,30 @@ def _personal(house: House, users: list[int]) -> bool:
     return all(part["source"] == "als" for part in answer["results"])
 
 
-def _everybody(house: House, users: list[int]) -> bool:
-    return all(_personal(house, users[start : start + 100]) for start in range(0, _SAMPLE, 100))
+def _everybody(deployment: Deployment, users: list[int]) -> bool:
+    return all(
+        _personal(deployment, users[start : start + 100]) for start in range(0, _SAMPLE, 100)
+    )
 
 
 def run(folder: Path, rounds: int) -> dict[str, str]:
     """Return the figures in words."""
     restored, served, audited = [], [], []
     users = random.Random(1).sample(range(1, USERS + 1), _SAMPLE)
-    with running(folder, folder / "artifacts", first=_first) as house:
-        until(lambda: _everybody(house, users), "all are served at first", _PATIENCE_S)
+    with running(folder, folder / "artifacts", first=_first) as deployment:
+        until(lambda: _everybody(deployment, users), "all are served at first", _PATIENCE_S)
         for _ in range(rounds):
-            for node in house.redis:
+            for node in deployment.redis:
                 if node.slots:
                     node.ask("FLUSHALL")
-            until(lambda: not _personal(house, users[:1]), "the loss is seen", _PATIENCE_S)
-            ended = carry_out(steps.mend, house.settings)
+            until(lambda: not _personal(deployment, users[:1]), "the loss is seen", _PATIENCE_S)
+            ended = carry_out(steps.mend, deployment.settings)
             assert ended.well, ended
             assert len(ended.outcome.loaded) == 2, ended
             restored.append(ended.done_at - ended.begun_at)
-            until(lambda: _everybody(house, users), "all are served again", _PATIENCE_S)
+            until(lambda: _everybody(deployment, users), "all are served again", _PATIENCE_S)
             served.append(time.monotonic() - ended.begun_at)
-            compared = carry_out(steps.compare, house.settings)
+            compared = carry_out(steps.compare, deployment.settings)
             assert compared.well, compared
             assert not compared.outcome.differing, compared
             audited.append(compared.done_at - compared.begun_at)
@@ -113,7 +115,7 @@ def main() -> None:
         node_timeout_ms=NODE_TIMEOUT_MS,
         seconds=round(time.monotonic() - begun_at),
         rows=[],
-        told=[],
+        text=[],
         commands={},
         stalest_s=0,
         answered_within_s=0,

@@ -10,10 +10,10 @@ from dataclasses import replace
 
 from jobs.runtime.settings import Settings
 from tests.faults import steps
-from tests.faults.house import RedisNode
+from tests.faults.deployment import RedisNode
 from tests.faults.stage import Stage
 from tests.faults.steps import Ended
-from tests.store import CATALOG
+from tests.harness.store import CATALOG
 
 _MANY_USERS, _LONG = 10_000, 100
 #: A release of so many users needs about 1.5 MB of each primary.
@@ -78,7 +78,7 @@ def _every_command(settings: Settings, release: str) -> list[tuple[str, Ended]]:
 
 
 def _says_so(ended: Ended) -> bool:
-    return ended.advice and "journal" in ended.told
+    return ended.advice and "journal" in ended.text
 
 
 def _is_as_it_was(stage: Stage, release: str) -> None:
@@ -132,8 +132,8 @@ def flushed_before(kind: str) -> Callable[[Stage], None]:
 
 def _flush(stage: Stage) -> None:
     """Empty a primary that does not hold the catalog; its Redis replica follows."""
-    holder = stage.house.primary_of(CATALOG)
-    primaries = [node for node in stage.house.redis if node.slots and node is not holder]
+    holder = stage.deployment.primary_of(CATALOG)
+    primaries = [node for node in stage.deployment.redis if node.slots and node is not holder]
     stage.chance.choice(primaries).ask("FLUSHALL")
 
 
@@ -149,7 +149,7 @@ def evicting(stage: Stage) -> None:
                 "publish", steps.carry_out(steps.load, publisher.settings, great)
             )
             stage.expects(
-                ended.advice and "allkeys-lru" in ended.told, f"publish with eviction: {ended}"
+                ended.advice and "allkeys-lru" in ended.text, f"publish with eviction: {ended}"
             )
             stage.watch()
             for what, command in (("restore", steps.mend), ("retire", steps.make_room)):
@@ -167,7 +167,7 @@ def evicting(stage: Stage) -> None:
 
 def _configure(stage: Stage, policy: str, room: int | None) -> None:
     """Set the policy, and leave each node so much room, or any."""
-    for node in stage.house.redis:
+    for node in stage.deployment.redis:
         limit = 0 if room is None else _used(node) + room
         node.ask("CONFIG", "SET", "maxmemory", limit)
         node.ask("CONFIG", "SET", "maxmemory-policy", policy)

@@ -1,12 +1,12 @@
 """Faults of the network between clients and Redis nodes, and among these.
 
-In: a stage whose house has a network. Out: the round of the stage, filled in. Guarantees that all links fare well when
+In: a stage whose deployment has a network. Out: the round of the stage, filled in. Guarantees that all links work when
 a function returns.
 """
 
 import time
 
-from tests.faults.house import RedisNode
+from tests.faults.deployment import RedisNode
 from tests.faults.network import OUTSIDE, Link
 from tests.faults.stage import Stage
 
@@ -18,7 +18,9 @@ _LOSS, _DELAY_S = 0.02, 0.1
 def cut_from_nodes(stage: Stage) -> None:
     """A primary is cut off from the other nodes, not from clients: those who ask it must learn to ask another."""
     victim = stage.primary()
-    others = [Link(victim.place, n.place, loss=1) for n in stage.house.redis if n is not victim]
+    others = [
+        Link(victim.place, n.place, loss=1) for n in stage.deployment.redis if n is not victim
+    ]
     stage.breaks()
     ends_at = time.monotonic() + _CUT_S
     _links(stage, *others)
@@ -46,7 +48,7 @@ def _cut(stage: Stage, victim: RedisNode) -> None:
 def slow_and_lossy(stage: Stage) -> None:
     """Between clients and all nodes two of a hundred packets are lost and each takes 100 ms."""
     stage.breaks()
-    links = [Link(OUTSIDE, node.place, _LOSS, _DELAY_S) for node in stage.house.redis]
+    links = [Link(OUTSIDE, node.place, _LOSS, _DELAY_S) for node in stage.deployment.redis]
     _links(stage, *links)
     stage.watch(_BAD_S)
     _links(stage)
@@ -54,6 +56,6 @@ def slow_and_lossy(stage: Stage) -> None:
 
 
 def _links(stage: Stage, *links: Link) -> None:
-    network = stage.house.network
+    network = stage.deployment.network
     assert network is not None
     network.set(*links)

@@ -116,7 +116,7 @@ inline fits(to, answer) {
     fi
 }
 
-/* activate, rollback and restore of catalog.lua */
+/* activate, rollback and restore of registry.lua */
 inline carry_out(seq, answer) {
     if
 #if BACKS > 0 && !defined(NO_DIGEST)
@@ -230,7 +230,7 @@ inline outcome(n, what) { if :: result[n] == OPEN -> result[n] = what :: else fi
 /* jobs/store/changes.settled: open intents are closed for good, or found to have been carried out */
 inline to_next_open() { do :: n <= intents && result[n] != OPEN -> n++ :: else -> break od }
 
-/* jobs/store/histories.py and jobs/reconcile.py: Redis's copy knows more than the journal, which takes it */
+/* jobs/store/histories.py and jobs/operations/reconcile.py: Redis's copy knows more than the journal, which takes it */
 inline compare() {
     d_step {
         if

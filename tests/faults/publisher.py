@@ -19,7 +19,7 @@ from jobs.runtime.settings import Settings
 from tests.faults import steps
 from tests.faults.steps import Ended, Step, carry_out
 from tests.faults.timeline import Span, Timeline
-from tests.releases import LENGTH
+from tests.harness.releases import LENGTH
 
 _FIRST_DAY = date(2026, 1, 1)
 _CANARY_S = 1.0
@@ -69,7 +69,7 @@ class Publisher:
         day = (_FIRST_DAY + timedelta(days=self.written)).isoformat()
         given = (day, self.written, users or self.users, length)
         ended = carry_out(steps.write, self.settings, *given)
-        assert ended.well, ended.told
+        assert ended.well, ended.text
         return str(ended.outcome)
 
     def load(self, release: str, rate: int = 0) -> Ended:
@@ -135,9 +135,9 @@ class Publisher:
     def note(self, what: str, ended: Ended) -> Ended:
         """Count how a command ended."""
         how = "killed" if ended.killed else "done" if ended.well else "told what to do"
-        if ended.told and not ended.advice:
+        if ended.text and not ended.advice:
             how = "defect"
-            self.defects.append(f"{what}: {ended.told}")
+            self.defects.append(f"{what}: {ended.text}")
         self.did[f"{what} {how}"] += 1
         return ended
 

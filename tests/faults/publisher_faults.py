@@ -12,14 +12,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from jobs.release import journal
-from jobs.release.folder import Artifacts
+from jobs.runtime.artifacts import Artifacts
 from schemas.environment import node_list
-from tests import small_disk
 from tests.faults import steps
 from tests.faults.edge_faults import start
 from tests.faults.stage import Stage
 from tests.faults.steps import Step
-from tests.store import connected
+from tests.harness import small_disk
+from tests.harness.store import connected
 
 _NIGHTSHELF = str(Path(sys.executable).with_name("nightshelf"))
 _KILLS = 4
@@ -43,13 +43,13 @@ def publisher_killed(stage: Stage) -> None:
             )
             stage.round.injected += killed.killed
             again = publisher.until_well("publish", steps.load, release)
-            stage.expects(again.well, f"a publish after one died at write {fatal}: {again.told}")
+            stage.expects(again.well, f"a publish after one died at write {fatal}: {again.text}")
             fatal = chance.randint(1, _WRITES_OF_A_CHANGE)
             moved = publisher.activate(release, fatal_write=fatal)
             stage.round.injected += moved.killed
             if publisher.live != release:
                 moved = publisher.activate(release)
-                stage.expects(moved.well, f"an activation after one died at {fatal}: {moved.told}")
+                stage.expects(moved.well, f"an activation after one died at {fatal}: {moved.text}")
             publisher.until_well("retire", steps.make_room)
 
 
@@ -63,9 +63,9 @@ def two_publishers(stage: Stage) -> None:
         ended = [publisher.note("publish", load.ended()) for load in loads]
         stage.expects(any(one.well for one in ended), f"neither got through: {ended}")
         for name, one in zip(releases, ended, strict=True):
-            stage.expects(one.well or one.advice, f"the other publisher was told: {one.told}")
+            stage.expects(one.well or one.advice, f"the other publisher was told: {one.text}")
             again = publisher.until_well("publish", steps.load, name)
-            stage.expects(again.well, f"a publish after the other's: {again.told}")
+            stage.expects(again.well, f"a publish after the other's: {again.text}")
         moves = [Step(steps.go_live, publisher.settings, name) for name in releases]
         moved = [publisher.note("activate", move.ended()) for move in moves]
         stage.expects(any(one.well for one in moved), f"neither was activated: {moved}")
@@ -78,7 +78,7 @@ def two_publishers(stage: Stage) -> None:
 def clock_back(stage: Stage) -> None:
     """A publisher and an edge replica whose clocks are an hour behind: everything is as ever."""
     publisher = stage.publisher
-    edge = stage.chance.choice(stage.house.edges)
+    edge = stage.chance.choice(stage.deployment.edges)
     right = edge.environment
     # Not by the program `faketime`: it forks, and whoever kills it leaves its child behind.
     (library,) = Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1")
@@ -148,8 +148,8 @@ def disk_full(stage: Stage) -> None:
             given = (source, folder, nodes, _NIGHTSHELF, command, release)
             told = small_disk.run(folder, size, "sh", "-c", _FILL, "sh", *given)
             stage.expects(
-                told.exit_code == 1 and "the disk is full" in told.told,
-                f"{command} on a full disk: exit code {told.exit_code}: {told.told[-300:]}",
+                told.exit_code == 1 and "the disk is full" in told.text,
+                f"{command} on a full disk: exit code {told.exit_code}: {told.text[-300:]}",
             )
         found = publisher.until_well("restore", steps.mend)
         stage.expects(
@@ -175,7 +175,7 @@ def bytes_flipped(stage: Stage) -> None:
             lists.write_bytes(wrong)
             ended = steps.carry_out(command, publisher.settings, name)
             stage.expects(
-                ended.advice and "changed" in ended.told, f"bit {bit} of {name} flipped: {ended}"
+                ended.advice and "changed" in ended.text, f"bit {bit} of {name} flipped: {ended}"
             )
             lists.write_bytes(right)
 

@@ -13,10 +13,10 @@ from redis.crc import key_slot
 from redis.exceptions import RedisError
 
 from tests.faults import steps
-from tests.faults.house import RedisNode
+from tests.faults.deployment import RedisNode
 from tests.faults.stage import Stage
 from tests.faults.steps import Step
-from tests.waiting import until
+from tests.harness.waiting import until
 
 _DOWN_S = 3.0
 _MOVED = 24
@@ -42,8 +42,12 @@ def primary_restarted(stage: Stage) -> None:
     victim.command = victim.again
     victim.start()
     victim.command = right
-    house = stage.house
-    until(lambda: house.healed(victim) or house.healed(), "a primary for all slots", _PATIENCE_S)
+    deployment = stage.deployment
+    until(
+        lambda: deployment.healed(victim) or deployment.healed(),
+        "a primary for all slots",
+        _PATIENCE_S,
+    )
     # Were it a primary again, it would be an empty one: the audit at the end tells.
     stage.heals(without=None if victim.slots else victim)
     stage.watch()
@@ -58,7 +62,9 @@ def frozen(seconds: float) -> Callable[[Stage], None]:
         stage.breaks()
         ends_at = time.monotonic() + seconds
         victim.freeze()
-        until(lambda: time.monotonic() >= ends_at or stage.house.healed(), "an end", _PATIENCE_S)
+        until(
+            lambda: time.monotonic() >= ends_at or stage.deployment.healed(), "an end", _PATIENCE_S
+        )
         if time.monotonic() >= ends_at:
             victim.thaw()
             stage.heals()
@@ -66,7 +72,7 @@ def frozen(seconds: float) -> Callable[[Stage], None]:
             stage.heals()
             stage.watch(max(0.0, ends_at - time.monotonic()))
             stage.mends(victim.thaw)
-        stage.house.wait_until_whole(_PATIENCE_S)
+        stage.deployment.wait_until_whole(_PATIENCE_S)
         stage.round.failovers = int(not victim.slots)
 
     return primary_frozen
@@ -75,7 +81,7 @@ def frozen(seconds: float) -> Callable[[Stage], None]:
 def shard_killed(stage: Stage) -> None:
     """A primary and its Redis replica die at once: a third of all keys is gone, perhaps the pointer."""
     primary = stage.primary()
-    copy = stage.house.copy_of(primary)
+    copy = stage.deployment.copy_of(primary)
     stage.breaks(lost=True)
     primary.kill()
     copy.kill()
@@ -88,10 +94,10 @@ def shard_killed(stage: Stage) -> None:
 def all_emptied(stage: Stage) -> None:
     """All nodes die and come back empty."""
     stage.breaks(lost=True)
-    for node in stage.house.redis:
+    for node in stage.deployment.redis:
         node.kill()
     stage.watch(1.0)
-    for node in stage.house.redis:
+    for node in stage.deployment.redis:
         node.start()
     stage.restores()
 
@@ -101,18 +107,18 @@ def out_of_memory(stage: Stage) -> None:
     with stage.publisher.turn:
         release = stage.publisher.write()
         stage.begins()
-        for node in stage.house.redis:
+        for node in stage.deployment.redis:
             node.ask("CONFIG", "SET", "maxmemory", 1)
         ended = steps.carry_out(steps.load, stage.publisher.settings, release)
         stage.publisher.note("publish", ended)
         stage.expects(
-            ended.advice and "out of memory" in ended.told, f"a full Redis was told as: {ended}"
+            ended.advice and "out of memory" in ended.text, f"a full Redis was told as: {ended}"
         )
         stage.watch()
-        for node in stage.house.redis:
+        for node in stage.deployment.redis:
             node.ask("CONFIG", "SET", "maxmemory", 0)
         again = stage.publisher.until_well("publish", steps.load, release)
-        stage.expects(again.well, f"a publish after a full Redis: {again.told}")
+        stage.expects(again.well, f"a publish after a full Redis: {again.text}")
         stage.publisher.activate(release)
 
 
@@ -122,7 +128,9 @@ def slots_moved(stage: Stage) -> None:
     with publisher.turn:
         release = publisher.write()
         source = stage.primary()
-        target = stage.chance.choice([n for n in stage.house.redis if n.slots and n is not source])
+        target = stage.chance.choice(
+            [n for n in stage.deployment.redis if n.slots and n is not source]
+        )
         slow = replace(publisher.settings, load_rate=0)
         stage.begins()
         loading = Step(steps.load, slow, release, publisher.rate)
@@ -132,7 +140,7 @@ def slots_moved(stage: Stage) -> None:
         ended = publisher.note("publish", loading.ended())
         if not ended.well:
             ended = publisher.until_well("publish", steps.load, release)
-        stage.expects(ended.well, f"a publish while slots moved: {ended.told}")
+        stage.expects(ended.well, f"a publish while slots moved: {ended.text}")
         publisher.activate(release)
 
 
@@ -144,7 +152,7 @@ def _move(stage: Stage, slot: int, source: RedisNode, target: RedisNode) -> None
     while keys := _stubbornly(source, "CLUSTER", "GETKEYSINSLOT", slot, 100):
         for key in keys:
             _stubbornly(source, "MIGRATE", address.host, address.port, key, 0, 5000, "REPLACE")
-    for node in (target, source, *stage.house.redis):
+    for node in (target, source, *stage.deployment.redis):
         if node.slots:
             _stubbornly(node, "CLUSTER", "SETSLOT", slot, "NODE", names[target.name])
 

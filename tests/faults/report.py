@@ -26,7 +26,7 @@ class Result:
     node_timeout_ms: int
     seconds: int
     rows: list[Row]
-    told: list[str]
+    text: list[str]
     commands: dict[str, int]
     stalest_s: float
     answered_within_s: float
@@ -71,7 +71,7 @@ def write(folder: Path, page: Path, faults: Sequence[str]) -> None:
                 found[key] = found[key].plus(row) if key in found else row
     ordered = sorted(found, key=lambda key: (faults.index(key[0]), key[1]))
     rows = [row for result in results for row in result.rows]
-    measured = {name: told for result in results for name, told in result.measured.items()}
+    measured = {name: figure for result in results for name, figure in result.measured.items()}
     text = _PAGE.format(
         injected=f"{sum(row.injected for row in rows):,}",
         requests=f"{sum(row.requests for row in rows):,}",
@@ -81,7 +81,7 @@ def write(folder: Path, page: Path, faults: Sequence[str]) -> None:
         within=max((result.answered_within_s for result in results), default=0.0),
         rate=" or ".join(sorted({f"{result.rate:g}" for result in results if result.rows})),
         table="\n".join(line(found[key], key[1]) for key in ordered),
-        measured="".join(f"- {name}: {told}\n" for name, told in measured.items()),
+        measured="".join(f"- {name}: {figure}\n" for name, figure in measured.items()),
         choice=_choice(found),
         machine=results[-1].machine if results else _machine(),
         commands="\n".join(
@@ -133,7 +133,7 @@ def _choice(found: dict[tuple[str, int], Row]) -> str:
             fit.append(timeout)
     if len(told) < 2 or NODE_TIMEOUT_MS not in fit:
         return ""
-    return _CHOICE.format(told="\n".join(told), chosen=f"{NODE_TIMEOUT_MS / 1000:g}")
+    return _CHOICE.format(text="\n".join(told), chosen=f"{NODE_TIMEOUT_MS / 1000:g}")
 
 
 def _machine() -> str:
@@ -150,40 +150,43 @@ that is taken for one. {chosen} s is chosen: with it a kill is over within the g
 
 | node time-out | personal again after a kill, s: median, greatest | goal | after a pause of 1 s |
 |---|---|---|---|
-{told}
+{text}
 """
 
 _PAGE = """# Faults
 
-Written by `python -m tests.faults.campaign` from what its runs found; what is typed in here is gone with the next.
+`python -m tests.faults.campaign` writes this page from what its runs found. The next run overwrites it.
 
-Three Redis primaries with a Redis replica each, three edge replicas, NGINX, a client that asks at a fixed rate
-({rate} requests a second, one in ten a batch of 20, whatever becomes of earlier ones), and releases that are
-published, tried as canaries, activated, rolled back and retired all the while. Every answer is compared byte for byte
-with what the parquet files of the releases say.
+The deployment has three Redis primaries with a Redis replica each, three edge replicas and NGINX. A client asks at a
+fixed rate: {rate} requests a second, one in ten a batch of 20, whatever happened to earlier ones. Meanwhile releases
+are published, tried as canaries, activated, rolled back and retired. Every answer is compared byte for byte with what
+the Parquet files of the releases say.
 
-**{injected} faults injected, {requests} requests checked: {wrong} answers wrong, mixed, stale or with an untrue
-reason; {unanswered} requests without a valid answer.** The oldest answer was of a release that had not been live for
-{stalest:.1f} s (allowed: 30).
+**{injected} faults were injected and {requests} requests checked. {wrong} answers were wrong, {unanswered} requests had
+no valid answer.** The oldest answer was of a release that had not been live for {stalest:.1f} s (allowed: 30).
 
 | fault | injected | requests | wrong | none | late | personal again, s | after ok, s | p99, later, ms | goals |
 |---|---|---|---|---|---|---|---|---|---|
 {table}
 
-- *fault*: in brackets the node time-out of Redis. *wrong*: wrong, mixed, of a release that was not served, stale, or
-  a fallback without its reason. *none*: no answer within {within:g} s. *late*: fallbacks since a look-up took longer
-  than its deadline, which came without a fault, or a second and more after all had been well and all lists personal.
-- *personal again*: from the fault to the last fallback, median and greatest. *after ok*: the greatest time from when
-  all reachable nodes said `cluster_state:ok` (and what was lost had been restored) to the last request that still got
-  a fallback, but for *late* ones. Other faults take no list away.
+- *fault*: in brackets the node time-out of Redis.
+- *wrong*: wrong, mixed, of a release that was not served, stale, or a fallback without its reason.
+- *none*: no answer within {within:g} s.
+- *late*: fallbacks because a look-up took longer than its deadline. They came without a fault, or a second and more
+  after all had been well and all lists personal.
+- *personal again*: from the fault to the last fallback, median and greatest.
+- *after ok*: the greatest time until the last request that still got a fallback, but for *late* ones. It counts from
+  when all reachable nodes said `cluster_state:ok` and what was lost had been restored. Other faults take no list away.
 - *p99* (the greatest of several runs): while there were fallbacks, at least 1 s, with faults of edge replicas and
-  NGINX 3 s; *later*: after that.
-- *goals*: with a killed primary personal lists within the node time-out and 2.5 s; with other faults of Redis after
-  ok within 1 s; p99 with faults of Redis up to 70 ms, of edge replicas up to 300 ms and later 70 ms. *missed in
-  time*: nothing was wrong, it took longer.
+  NGINX 3 s. *later*: after that.
+- *goals*: with a killed primary, personal lists within the node time-out and 2.5 s. With other faults of Redis, within
+  1 s after ok. p99 with faults of Redis up to 70 ms, of edge replicas up to 300 ms and later 70 ms. *missed in time*:
+  nothing was wrong, it took longer.
 {measured}{choice}
-Machine: {machine}. The load before a run tells whether it was quiet. Where it is above the number of processors,
-requests and look-ups waited for a processor: then *wrong* counts, and the other columns say as much of the machine.
+Machine: {machine}.
+
+The load before a run shows whether the machine was quiet. Above the number of processors, requests and look-ups waited
+for a processor. Then only *wrong* counts.
 
 {commands}
 """

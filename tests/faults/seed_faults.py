@@ -12,9 +12,9 @@ from functools import partial
 from redis.exceptions import RedisError
 
 from schemas.environment import node_list
-from tests.faults.house import RedisNode
+from tests.faults.deployment import RedisNode
 from tests.faults.stage import Stage
-from tests.waiting import until
+from tests.harness.waiting import until
 
 _PATIENCE_S = 60
 #: After so long a promotion by hand is given up by Redis itself.
@@ -23,39 +23,39 @@ _VOTE_S = 6
 
 def seeds_replaced(stage: Stage) -> None:
     """A new node takes over from each old one, which is then forgotten and ends: no edge replica is started again."""
-    house, publisher = stage.house, stage.publisher
+    deployment, publisher = stage.deployment, stage.publisher
     with publisher.turn:
         begun_at = time.monotonic()
-        for old in list(house.redis):
+        for old in list(deployment.redis):
             new = _joined(stage, old)
             stage.breaks()
             if old.slots:
                 _takes_over(new, old)
             _leaves(stage, old, new)
-            house.redis[house.redis.index(old)] = new
-            addresses = tuple(node.address for node in house.redis)
+            deployment.redis[deployment.redis.index(old)] = new
+            addresses = tuple(node.address for node in deployment.redis)
             publisher.settings = replace(publisher.settings, redis=addresses)
             stage.heals()
-            house.wait_until_whole(_PATIENCE_S)
+            deployment.wait_until_whole(_PATIENCE_S)
             # From the end of the grace time on, a fallback is a wrong answer.
             stage.watch(stage.grace_s + stage.watch_s)
-        stage.round.begun_at, stage.round.injected = begun_at, len(house.redis)
-        house.settings = publisher.settings
-        for edge in house.edges:
+        stage.round.begun_at, stage.round.injected = begun_at, len(deployment.redis)
+        deployment.settings = publisher.settings
+        for edge in deployment.edges:
             edge.environment["NIGHTSHELF_REDIS"] = node_list(publisher.settings.redis)
 
 
 def _joined(stage: Stage, old: RedisNode) -> RedisNode:
     """Return a new node that follows the primary of an old one, or the old one itself, and has synced."""
-    new = stage.house.start_redis(old.place)
+    new = stage.deployment.start_redis(old.place)
     until(lambda: _says(new, "PING"), f"{new.address} answers", _PATIENCE_S)
     new.ask("CLUSTER", "MEET", old.address.host, old.address.port)
     primary = old.myself[0] if old.slots else old.myself[3]
     until(lambda: _says(new, "CLUSTER", "REPLICATE", primary), "the new node follows", _PATIENCE_S)
     until(lambda: new.ask("ROLE")[3:4] == ["connected"], "the new node has synced", _PATIENCE_S)
-    known = len(stage.house.redis) + 1
+    known = len(stage.deployment.redis) + 1
     until(
-        lambda: all(len(_known(node)) == known for node in (*stage.house.redis, new)),
+        lambda: all(len(_known(node)) == known for node in (*stage.deployment.redis, new)),
         f"everybody knows {new.address}",
         _PATIENCE_S,
     )
@@ -80,7 +80,7 @@ def _leaves(stage: Stage, old: RedisNode, new: RedisNode) -> None:
     """End a node, and let everybody forget it."""
     name = old.myself[0]
     old.kill()
-    for node in (*stage.house.redis, new):
+    for node in (*stage.deployment.redis, new):
         if node is not old:
             # A Redis replica of the old one forgets it once it has heard whom to follow now.
             forgets = partial(_says, node, "CLUSTER", "FORGET", name)

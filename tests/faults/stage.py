@@ -1,6 +1,6 @@
 """Where a fault happens, and what is noted of it.
 
-In: a running house, a publisher, a timeline. Out: a `Round` for each time a fault was injected. Guarantees that a
+In: a running deployment, a publisher, a timeline. Out: a `Round` for each time a fault was injected. Guarantees that a
 fallback is excused from just before the fault until all reachable nodes say that they are well (and what was lost has
 been restored), plus a grace time: the goal of a second is judged apart, on a quiet machine.
 """
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from math import nan
 
 from tests.faults import steps
-from tests.faults.house import House, RedisNode
+from tests.faults.deployment import Deployment, RedisNode
 from tests.faults.publisher import Publisher
 from tests.faults.timeline import NO_RELEASE, STORE_UNAVAILABLE, Span, Timeline
 
@@ -41,7 +41,7 @@ class Round:
 class Stage:
     """What a fault function works with."""
 
-    house: House
+    deployment: Deployment
     publisher: Publisher
     timeline: Timeline
     chance: random.Random
@@ -52,7 +52,7 @@ class Stage:
 
     def primary(self) -> RedisNode:
         """Return one of the primaries by chance."""
-        return self.chance.choice([node for node in self.house.redis if node.slots])
+        return self.chance.choice([node for node in self.deployment.redis if node.slots])
 
     def begins(self) -> None:
         """Note the moment before a fault that excuses nothing."""
@@ -76,15 +76,15 @@ class Stage:
 
     def heals(self, without: RedisNode | None = None) -> None:
         """Wait until all reachable nodes are well; `without` one that a minority sees alone."""
-        self.house.wait_until_healed(without, _DEADLINE_S)
+        self.deployment.wait_until_healed(without, _DEADLINE_S)
         self.round.healed_at = self._recovers()
 
     def restores(self) -> None:
         """Wait until the cluster is whole, restore what was lost, and note that all is well then."""
-        self.house.wait_until_whole(_DEADLINE_S)
+        self.deployment.wait_until_whole(_DEADLINE_S)
         ended = self.publisher.until_well("restore", steps.mend)
         if not ended.well:
-            self.round.findings.append(f"restore: {ended.told or 'killed'}")
+            self.round.findings.append(f"restore: {ended.text or 'killed'}")
         self.round.healed_at = self._recovers()
 
     def watch(self, seconds: float | None = None) -> None:
@@ -97,7 +97,7 @@ class Stage:
         self._excuse(lost=False)
         for act in acts:
             act()
-        self.house.wait_until_whole(_DEADLINE_S)
+        self.deployment.wait_until_whole(_DEADLINE_S)
         self.round.whole_at = self._recovers()
 
     def ends(self) -> None:
@@ -105,7 +105,7 @@ class Stage:
         self.watch()
         found = self.publisher.until_well("audit", steps.compare)
         if not found.well:
-            self.round.findings.append(f"audit: {found.told or 'killed'}")
+            self.round.findings.append(f"audit: {found.text or 'killed'}")
         elif found.outcome.differing or found.outcome.description:
             self.round.findings.append(f"the live release is damaged: {found.outcome}")
         self.round.ended_at = time.monotonic()

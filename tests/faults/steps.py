@@ -15,12 +15,14 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
-from jobs import activate, audit, publish, reconcile, restore, retire, rollback, steer
-from jobs.release.folder import Artifacts
+from jobs.operations import audit, canary, reconcile, restore, rollback
+from jobs.pipeline import activate, publish, retire
+from jobs.runtime.artifacts import Artifacts
 from jobs.runtime.errors import NightshelfError
 from jobs.runtime.settings import Settings
-from tests.crashes import crashing
-from tests.releases import LENGTH, write_release
+from jobs.store import activation
+from tests.harness.crashes import crashing
+from tests.harness.releases import LENGTH, write_release
 
 _DEADLINE_S = 120.0
 #: Imports take seconds: one process does them, and each command is a fork of that one.
@@ -36,14 +38,14 @@ class Ended:
     begun_at: float
     done_at: float
     outcome: Any = None
-    told: str = ""
+    text: str = ""
     advice: bool = False
     killed: bool = False
 
     @property
     def well(self) -> bool:
         """Whether it did what it was asked for."""
-        return not self.told and not self.killed
+        return not self.text and not self.killed
 
 
 def write(
@@ -55,52 +57,52 @@ def write(
     ).release
 
 
-def load(settings: Settings, release: str, rate: int = 0) -> publish.Outcome:
+def load(settings: Settings, release: str, rate: int = 0) -> publish.PublishResult:
     """Publish a release."""
     return publish.run(Artifacts(settings.artifacts).release(release), settings, rate=rate)
 
 
-def go_live(settings: Settings, release: str) -> activate.Outcome:
+def go_live(settings: Settings, release: str) -> activation.ActivateResult:
     """Activate a release."""
     return activate.run(Artifacts(settings.artifacts), release, settings)
 
 
-def go_back(settings: Settings) -> rollback.Outcome:
+def go_back(settings: Settings) -> rollback.RollbackResult:
     """Roll back to the previous release."""
     artifacts = Artifacts(settings.artifacts)
     return rollback.run(artifacts, settings, to=None, by="chaos", reason="a fault campaign")
 
 
-def try_out(settings: Settings, release: str) -> steer.Outcome:
+def try_out(settings: Settings, release: str) -> canary.CanaryResult:
     """Serve a release to half of the users."""
     artifacts = Artifacts(settings.artifacts)
-    return steer.start(
+    return canary.start(
         artifacts, settings, release=release, share=0.5, by="chaos", reason="a fault campaign"
     )
 
 
-def promote(settings: Settings) -> activate.Outcome:
+def promote(settings: Settings) -> activation.ActivateResult:
     """Make the canary the live release."""
     artifacts = Artifacts(settings.artifacts)
-    return steer.promote(artifacts, settings, by="chaos", reason="a fault campaign")
+    return canary.promote(artifacts, settings, by="chaos", reason="a fault campaign")
 
 
-def take_history(settings: Settings) -> reconcile.Outcome:
+def take_history(settings: Settings) -> reconcile.ReconcileResult:
     """Take the history that Redis holds."""
     return reconcile.run(Artifacts(settings.artifacts), settings)
 
 
-def mend(settings: Settings) -> restore.Outcome:
+def mend(settings: Settings) -> restore.RestoreResult:
     """Restore."""
     return restore.run(Artifacts(settings.artifacts), settings)
 
 
-def make_room(settings: Settings) -> retire.Outcome:
+def make_room(settings: Settings) -> retire.RetireResult:
     """Retire."""
     return retire.run(settings)
 
 
-def compare(settings: Settings, release: str | None = None) -> audit.Outcome:
+def compare(settings: Settings, release: str | None = None) -> audit.AuditResult:
     """Audit every value of a release, for None of the live one."""
     return audit.run(Artifacts(settings.artifacts), settings, release=release, sample=None)
 
@@ -124,20 +126,20 @@ class Step:
 
     def ended(self, deadline_s: float = _DEADLINE_S) -> Ended:
         """Wait for its end; one that takes too long is killed."""
-        told: tuple[Any, str, bool] | None = None
+        text: tuple[Any, str, bool] | None = None
         if self._answer.poll(deadline_s):
             try:
-                told = self._answer.recv()
+                text = self._answer.recv()
             except EOFError:
-                told = None
+                text = None
         else:
             self.kill()
         self._process.join()
         done_at = time.monotonic()
         self._answer.close()
-        if told is None:
+        if text is None:
             return Ended(self.begun_at, done_at, killed=True)
-        return Ended(self.begun_at, done_at, *told)
+        return Ended(self.begun_at, done_at, *text)
 
 
 def carry_out(command: Callable[..., Any], *given: Any) -> Ended:

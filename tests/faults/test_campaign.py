@@ -37,7 +37,7 @@ _SEEN = {"primary killed and started again at once", "all of Redis killed, back 
 def _holds(plan: Plan, folder: Path) -> None:
     folder.chmod(0o755)
     for result in run(plan, folder):
-        assert result.told == []
+        assert result.text == []
         rows = {row.fault: row for row in result.rows}
         for name, row in rows.items():
             assert row.correct, row

@@ -11,9 +11,9 @@ from tests.faults.checker import Checker
 from tests.faults.exchange import Exchange
 from tests.faults.oracle import Oracle
 from tests.faults.timeline import STORE_UNAVAILABLE, Timeline
-from tests.releases import write_release
+from tests.harness.releases import write_release
 
-#: User 1's list in the first release starts at book 2 and goes up; popular books are 1, 2, 3 (tests/releases.py).
+#: User 1's list in the first release starts at book 2 and goes up; popular books are 1, 2, 3 (tests.harness.releases).
 _ITEMS = '{"book_id":2,"score":1},{"book_id":3,"score":0.5}'
 _POPULAR = '{"book_id":1,"score":1},{"book_id":2,"score":0.5}'
 _KNOWN, _UNKNOWN = 1, 99
@@ -222,7 +222,7 @@ _PLANTED: dict[str, tuple[str, Callable[[Place], Exchange]]] = {
     ),
     "no answer at all": (
         checker.NO_ANSWER,
-        lambda p: replace(p.exchange(p.first, 150.0), status=0, headers={}, body=b"", told="reset"),
+        lambda p: replace(p.exchange(p.first, 150.0), status=0, headers={}, body=b"", text="reset"),
     ),
 }
 

@@ -11,7 +11,7 @@ from tests.faults.figures import BETWEEN, FAILOVER, Row
 from tests.faults.oracle import Oracle
 from tests.faults.stage import Round
 from tests.faults.timeline import STORE_UNAVAILABLE, Timeline
-from tests.releases import write_release
+from tests.harness.releases import write_release
 
 _FAULT = "primary killed"
 

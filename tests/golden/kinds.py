@@ -13,11 +13,12 @@ from typing import Any
 
 import polars as pl
 
-from jobs import extract, recommend, replay, train
+from jobs.ingest import replay
 from jobs.model import settings as model_settings
-from jobs.release.folder import Artifacts, ReleaseFolder
+from jobs.pipeline import extract, recommend, train
+from jobs.runtime.artifacts import Artifacts, ReleaseFolder
 from schemas import tables as t
-from tests import excerpts
+from tests.harness import excerpts
 
 Lists = dict[str, Any]
 

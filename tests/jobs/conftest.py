@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.release.folder import Artifacts
+from jobs.runtime.artifacts import Artifacts
 from jobs.runtime.settings import Settings
 from jobs.store import changes
 from schemas.environment import Node

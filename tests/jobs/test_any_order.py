@@ -24,27 +24,18 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from jobs import (
-    activate,
-    audit,
-    list_releases,
-    publish,
-    reconcile,
-    restore,
-    retire,
-    rollback,
-    steer,
-)
-from jobs.activate import Approval
+from jobs.operations import audit, canary, reconcile, releases, restore, rollback
+from jobs.pipeline import activate, publish, retire
 from jobs.release import journal
-from jobs.release.folder import Artifacts
+from jobs.runtime.artifacts import Artifacts
 from jobs.runtime.errors import BrokenInput, NightshelfError, TryLater
 from jobs.runtime.settings import Settings
-from jobs.store import loading
-from jobs.store.catalog import Answer, Catalog
-from tests import store
-from tests.crashes import crashing
-from tests.releases import write_release
+from jobs.store import activation, loading
+from jobs.store.activation import Approval
+from jobs.store.registry import Answer, Registry
+from tests.harness import store
+from tests.harness.crashes import crashing
+from tests.harness.releases import write_release
 
 #: Days and lists: two of each, so that the same lists come under two days and a day has two releases.
 _RELEASES = [("2026-01-01", 1), ("2026-01-01", 2), ("2026-01-02", 3), ("2026-01-03", 4)]
@@ -94,9 +85,9 @@ class Shelf(RuleBasedStateMachine):
             "activate": lambda: activate.run(artifacts, release, settings),
             "activate by force": lambda: activate.run(artifacts, release, settings, force=True),
             "rollback": lambda: rollback.run(artifacts, settings, to=None, **why),
-            "canary": lambda: steer.start(artifacts, settings, release=release, share=0.5, **why),
-            "promote": lambda: steer.promote(artifacts, settings, **why),
-            "quarantine": lambda: steer.stop(artifacts, settings, quarantine=True, **why),
+            "canary": lambda: canary.start(artifacts, settings, release=release, share=0.5, **why),
+            "promote": lambda: canary.promote(artifacts, settings, **why),
+            "quarantine": lambda: canary.stop(artifacts, settings, quarantine=True, **why),
             "retire": lambda: retire.run(settings),
             "restore": lambda: restore.run(artifacts, settings),
         }
@@ -114,10 +105,10 @@ class Shelf(RuleBasedStateMachine):
         """A command, to its end or its refusal; what it says that it did is done."""
         with suppress(NightshelfError):
             outcome = self._command(name, self.releases[release])()
-            if isinstance(outcome, activate.Outcome | rollback.Outcome):
+            if isinstance(outcome, activation.ActivateResult | rollback.RollbackResult):
                 pointer = self._pointer()
                 assert (pointer.live, pointer.generation) == (outcome.release, outcome.generation)
-            if isinstance(outcome, rollback.Outcome):
+            if isinstance(outcome, rollback.RollbackResult):
                 assert f"quarantine:{outcome.quarantined_digest}".encode() in store.fields(
                     self.settings
                 )
@@ -180,7 +171,7 @@ class Shelf(RuleBasedStateMachine):
         self.carry_out(name, release)
         shutil.rmtree(self.artifacts.journal)
         shutil.copytree(self.saved, self.artifacts.journal)
-        if list_releases.run(self.artifacts, self.settings).another_history is None:
+        if releases.run(self.artifacts, self.settings).another_history is None:
             return
         before = store.fields(self.settings)
         with pytest.raises(BrokenInput):
@@ -192,7 +183,7 @@ class Shelf(RuleBasedStateMachine):
             with crashing(fatal):
                 self._reconcile(adopts=adopts)
         self._reconcile(adopts=adopts)
-        assert list_releases.run(self.artifacts, self.settings).another_history is None
+        assert releases.run(self.artifacts, self.settings).another_history is None
 
     def _reconcile(self, *, adopts: bool) -> None:
         adoption = Approval("ada", "a test")
@@ -208,7 +199,7 @@ class Shelf(RuleBasedStateMachine):
         """The last message to the catalog arrives twice: the client library had its answer lost."""
         journal_id, transition, *arguments = self.sent[-1]
         with store.connected(self.settings) as cluster:
-            own = Catalog(cluster, self.settings.namespace, str(journal_id))
+            own = Registry(cluster, self.settings.namespace, str(journal_id))
             own.change(str(transition), *arguments)
 
     @precondition(lambda self: self.lost or self.dead)
@@ -286,16 +277,16 @@ def written(tmp_path: Path) -> Path:
 
 def _search(settings: Settings, written: Path, examples: int, steps: int) -> None:
     sent: list[tuple[str | float, ...]] = []
-    change = Catalog.change
+    change = Registry.change
 
-    def noted(self: Catalog, transition: str, *arguments: str | float) -> Answer:
+    def noted(self: Registry, transition: str, *arguments: str | float) -> Answer:
         sent.append((self.journal, transition, *arguments))
         return change(self, transition, *arguments)
 
     with pytest.MonkeyPatch.context() as patch:
         # A load can die between any two commands, and everything else between two messages.
         patch.setattr(loading, "_PIPELINE", 1)
-        patch.setattr(Catalog, "change", noted)
+        patch.setattr(Registry, "change", noted)
         run_state_machine_as_test(
             lambda: Shelf(settings, written, sent),  # type: ignore[arg-type]  # a factory will do
             settings=bounds(

@@ -11,15 +11,15 @@ from typing import NamedTuple
 
 import pytest
 
-from jobs.release.folder import Artifacts
+from jobs.runtime.artifacts import Artifacts
 from jobs.runtime.settings import Settings
 from jobs.store import loading
 from schemas import keys
 from schemas.environment import node_list
-from tests import small_disk, store
-from tests.jobs.command_line import Result, run
-from tests.jobs.landing import BOOKS, DAYS, HEADER, NIGHTSHELF, ROWS, drop, folder
-from tests.releases import write_release
+from tests.harness import small_disk, store
+from tests.harness.command_line import Result, run
+from tests.harness.landing import BOOKS, DAYS, HEADER, NIGHTSHELF, ROWS, drop, folder
+from tests.harness.releases import write_release
 
 pytestmark = pytest.mark.usefixtures("live")
 GOOD = (HEADER + ROWS).encode()
@@ -45,18 +45,18 @@ def live(
 
 def _served(settings: Settings, live: str) -> list[bytes | None]:
     """Return what an edge replica reads: the fields of the pointer, then the lists of some users."""
-    catalog = store.fields(settings)
+    registry = store.fields(settings)
     lists = store.fields(settings, f"shelf:{live}:users:0")
     assert lists
-    return [*(catalog.get(name.encode()) for name in keys.POINTER_FIELDS), *lists.values()]
+    return [*(registry.get(name.encode()) for name in keys.POINTER_FIELDS), *lists.values()]
 
 
 def _told_once(result: Result, exit_code: int, message: str) -> None:
-    assert result.exit_code == exit_code, result.told
+    assert result.exit_code == exit_code, result.text
     assert message in f"{result.outcome['error']} {result.outcome['where']}"
     assert result.outcome["do"]
-    assert result.told.count("error:") == 1
-    assert "Traceback" not in result.told
+    assert result.text.count("error:") == 1
+    assert "Traceback" not in result.text
 
 
 class Source(NamedTuple):
@@ -107,7 +107,7 @@ def test_a_day_that_cannot_be_run(tmp_path: Path, capsys: pytest.CaptureFixture[
     _told_once(run(capsys, "run", "--partition", "2026-01-05"), 99, "2026-01-04")
     _told_once(run(capsys, "run", "--partition", "2025-11-30"), 4, "2026-01-01")
     drop(tmp_path).write_bytes(drop(tmp_path).read_bytes()[:100])
-    _told_once(run(capsys, "run", "--partition", "2026-01-04"), 4, "no whole parquet")
+    _told_once(run(capsys, "run", "--partition", "2026-01-04"), 4, "truncated parquet")
 
 
 def test_a_full_disk(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -117,8 +117,8 @@ def test_a_full_disk(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     command = (*NIGHTSHELF, "extract", "--partition", "2026-01-04")
     result = small_disk.run(tmp_path / "releases", 150, *command)
     assert (result.exit_code, result.left) == (1, [])
-    assert "the disk is full" in result.told
-    assert (result.told.count("error:"), "Traceback" in result.told) == (1, False)
+    assert "the disk is full" in result.text
+    assert (result.text.count("error:"), "Traceback" in result.text) == (1, False)
 
 
 @pytest.mark.parametrize(

@@ -8,14 +8,15 @@ from dataclasses import dataclass
 import pytest
 import redis
 
-from jobs import activate, audit, explain, list_releases, publish, restore, retire, rollback, steer
+from jobs.operations import audit, canary, releases, restore, rollback, why
+from jobs.pipeline import activate, publish, retire
 from jobs.release import journal
-from jobs.release.folder import Artifacts
+from jobs.runtime.artifacts import Artifacts
 from jobs.runtime.errors import BrokenInput, NightshelfError
 from jobs.runtime.settings import Settings
 from jobs.store.completeness import Check, Completeness
-from tests import store
-from tests.releases import write_release
+from tests.harness import store
+from tests.harness.releases import write_release
 
 #: With so many users each of the three primaries has some of their four hashes.
 USERS = 256
@@ -69,10 +70,10 @@ def test_releases_says_what_each_loaded_release_has_lost(
     artifacts: Artifacts, settings: Settings, days: Days
 ) -> None:
     """Nothing at first; then as many values, and users, as a comparison of every value finds."""
-    before = list_releases.run(artifacts, settings).missing
+    before = releases.run(artifacts, settings).missing
     assert before == {r: {"keys": 0, "values": 0, "users": 0} for r in days.releases}
     flush_one(settings)
-    after = list_releases.run(artifacts, settings).missing
+    after = releases.run(artifacts, settings).missing
     for release in days.releases:
         compared = audit.run(artifacts, settings, release=release, sample=None)
         # audit counts a lost description as one value, as the totals do.
@@ -109,14 +110,14 @@ def _rollback(artifacts: Artifacts, settings: Settings, release: str, check: Che
 
 
 def _canary(artifacts: Artifacts, settings: Settings, release: str, check: Check) -> object:
-    return steer.start(
+    return canary.start(
         artifacts, settings, release=release, share=0.5, by="ada", reason="x", check=check
     ).completeness
 
 
 def _promote(artifacts: Artifacts, settings: Settings, _release: str, check: Check) -> object:
     """Promote a canary; it was started before anything was lost."""
-    return steer.promote(artifacts, settings, by="ada", reason="x", check=check).completeness
+    return canary.promote(artifacts, settings, by="ada", reason="x", check=check).completeness
 
 
 MOVES = pytest.mark.parametrize("move", [_activate, _rollback, _canary, _promote])
@@ -152,7 +153,7 @@ def test_without_files_the_pointer_stays_and_what_is_missing_is_said(
     """Exit code 4, written down as a refusal; --incomplete-ok moves it and says how many users fall back."""
     release = _ready_for(move, artifacts, settings, days)
     flush_one(settings)
-    missing = list_releases.run(artifacts, settings).missing[release]
+    missing = releases.run(artifacts, settings).missing[release]
     artifacts.release(release).lists.unlink()
     before = store.fields(settings)
     with pytest.raises(BrokenInput, match=f"lacks in Redis {missing['values']} values") as caught:
@@ -180,7 +181,7 @@ def test_the_folder_may_be_gone_altogether(
     with pytest.raises(NightshelfError, match=r"decision\.json"):
         _activate(artifacts, settings, days.releases[1], Check())
     _rollback(artifacts, settings, days.releases[1], INCOMPLETE_OK)
-    assert list_releases.run(artifacts, settings).live == days.releases[1]
+    assert releases.run(artifacts, settings).live == days.releases[1]
 
 
 def test_a_full_check_finds_what_totals_cannot(
@@ -199,16 +200,16 @@ def test_a_release_of_older_code_gets_its_totals(
     """Until then its lost keys are counted; publish and restore write the totals down."""
     _forget_totals(settings)
     assert _canary(artifacts, settings, days.oldest, Check()) == Completeness()
-    steer.stop(artifacts, settings, by="ada", reason="x")
+    canary.stop(artifacts, settings, by="ada", reason="x")
     flush_one(settings)
-    found = list_releases.run(artifacts, settings).missing
+    found = releases.run(artifacts, settings).missing
     assert all(found[r]["keys"] and found[r]["values"] is None for r in days.releases)
     restore.run(artifacts, settings)
     complete = {"keys": 0, "values": 0, "users": 0}
-    after = list_releases.run(artifacts, settings).missing
+    after = releases.run(artifacts, settings).missing
     assert [after[release] == complete for release in days.releases] == [False, True, True]
     publish.run(artifacts.release(days.oldest), settings)
-    assert list_releases.run(artifacts, settings).missing[days.oldest] == complete
+    assert releases.run(artifacts, settings).missing[days.oldest] == complete
 
 
 def _forget_totals(settings: Settings) -> None:
@@ -229,14 +230,14 @@ def test_why_and_audit_and_retire_tell_the_loss(
     key = f"shelf:{days.live}:users:3"
     with store.connected(settings) as cluster:
         cluster.delete(key)
-    assert explain.run(artifacts, settings, 3).list_lost
-    assert not explain.run(artifacts, settings, 4).list_lost
-    assert not explain.run(artifacts, settings, 100_000).list_lost
+    assert why.run(artifacts, settings, 3).list_lost
+    assert not why.run(artifacts, settings, 4).list_lost
+    assert not why.run(artifacts, settings, 100_000).list_lost
     assert audit.run(artifacts, settings, sample=None).users == list(range(3, USERS + 1, 4))
     flush_one(settings)
     assert retire.run(settings).retired == []
     restore.run(artifacts, settings)
-    assert not explain.run(artifacts, settings, 3).list_lost
+    assert not why.run(artifacts, settings, 3).list_lost
     assert lost_values(artifacts, settings, days.releases[1]) == 0
 
 
@@ -248,4 +249,4 @@ def test_restore_makes_a_canary_complete_too(
     flush_one(settings)
     restore.run(artifacts, settings)
     assert lost_values(artifacts, settings, days.oldest) == 0
-    assert list_releases.run(artifacts, settings).canary == days.oldest
+    assert releases.run(artifacts, settings).canary == days.oldest

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from jobs import report
-from jobs.release.folder import Artifacts
+from jobs.reports import data_report
+from jobs.runtime.artifacts import Artifacts
 from jobs.runtime.settings import Settings
 from schemas.environment import node_list
-from tests import store
-from tests.jobs.command_line import run
-from tests.jobs.landing import HEADER, LAST_DAY, ROWS, folder, replay
-from tests.releases import write_release
+from tests.harness import store
+from tests.harness.command_line import run
+from tests.harness.landing import HEADER, LAST_DAY, ROWS, folder, replay
+from tests.harness.releases import write_release
 
 Damage = Callable[[Path], object]
 
@@ -64,7 +64,7 @@ def _refused(capsys: pytest.CaptureFixture[str], path: Path, *command: object) -
     """Run a command: it names the file or its folder, and the way out, once and without a traceback."""
     ended = run(capsys, *command)
     assert ended.exit_code in {1, 3, 4}, (command, ended)
-    assert ended.told.count("error:") == 1, (command, ended.told)
+    assert ended.text.count("error:") == 1, (command, ended.text)
     assert ended.outcome["do"]
     if ended.exit_code != 3:  # a gate names what it lacks
         assert path.name in f"{ended.outcome['error']} {ended.outcome['where']}", (command, ended)
@@ -169,5 +169,5 @@ def test_a_damaged_release_stops_no_page_of_another(
     old, new = (write_release(tmp_path, day) for day in ("2026-01-01", "2026-01-02"))
     old.data_page.write_text("a page")
     DAMAGES[damage](old.decision)
-    report.run(new)
+    data_report.run(new)
     assert f"release {old.release} is left out of the index" in capsys.readouterr().err

@@ -6,10 +6,10 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from jobs.ingest.settings import RowSettings
 from jobs.runtime.errors import WrongUsage
-from jobs.source.settings import RowSettings
-from tests.jobs.command_line import Result, run
-from tests.jobs.landing import BOOKS, HEADER, ROWS, drop, extract, folder, replay, table
+from tests.harness.command_line import Result, run
+from tests.harness.landing import BOOKS, HEADER, ROWS, drop, extract, folder, replay, table
 
 DAY = "2026-01-04"
 

@@ -15,18 +15,19 @@ from redis.cluster import RedisCluster
 from redis.crc import key_slot
 
 from deploy.local import cluster
-from jobs import activate, audit, list_releases, publish
-from jobs.release.folder import Artifacts
+from jobs.operations import audit, releases
+from jobs.pipeline import activate, publish
+from jobs.runtime.artifacts import Artifacts
 from jobs.runtime.errors import TryLater
 from jobs.runtime.settings import Settings
 from jobs.store import cluster as store_cluster
 from jobs.store import read_back
 from schemas import keys
 from schemas.environment import Node
-from tests import store
 from tests.conftest import free_ports
-from tests.releases import write_release
-from tests.waiting import until
+from tests.harness import store
+from tests.harness.releases import write_release
+from tests.harness.waiting import until
 
 _DEADLINE_S = 60
 
@@ -39,7 +40,7 @@ class Nodes:
     processes: list["subprocess.Popen[bytes]"]
 
     @property
-    def catalog(self) -> int:
+    def registry(self) -> int:
         """The place of the primary that has the catalog."""
         return key_slot(store.CATALOG.encode()) * 3 // 16_384
 
@@ -82,10 +83,10 @@ def test_redis_replicas_that_do_not_confirm_and_primaries_that_are_gone(
         outcome = publish.run(artifacts.release(release), settings)
         assert outcome.confirmed_by_redis_replicas is True
     assert activate.run(artifacts, releases[0], settings).confirmed_by_redis_replica is True
-    os.kill(nodes.processes[nodes.catalog + 3].pid, signal.SIGSTOP)
+    os.kill(nodes.processes[nodes.registry + 3].pid, signal.SIGSTOP)
     moved = activate.run(artifacts, releases[1], settings)
     assert (moved.release, moved.confirmed_by_redis_replica) == (releases[1], False)
-    for place in (nodes.catalog, nodes.catalog + 3):
+    for place in (nodes.registry, nodes.registry + 3):
         nodes.processes[place].kill()
         nodes.processes[place].wait(timeout=60)
     monkeypatch.setattr(store_cluster, "FAILOVER_S", 1.0)
@@ -131,7 +132,7 @@ def test_a_publish_waits_until_a_hung_redis_replica_is_given_up(
     monkeypatch.setattr(read_back, "FAILOVER_S", 0.0)
     with pytest.raises(TryLater, match="no Redis replica had all"):
         publish.run(folder, settings)
-    loaded = list_releases.run(Artifacts(settings.artifacts), settings).loaded
+    loaded = releases.run(Artifacts(settings.artifacts), settings).loaded
     assert loaded[folder.release] != "verified"
     _set_node_timeout(nodes, cluster.NODE_TIMEOUT_MS)
     monkeypatch.setattr(read_back, "FAILOVER_S", float(_DEADLINE_S))
@@ -179,7 +180,7 @@ def test_a_primary_killed_during_a_load(nodes: Nodes, tmp_path: Path) -> None:
     artifacts = Artifacts(settings.artifacts)
     live = store.go_live(artifacts, settings, "2026-01-01")
     folder = write_release(artifacts.root, "2026-01-02", users=640, variant=1)
-    victim = nodes.processes[nodes.catalog]
+    victim = nodes.processes[nodes.registry]
     killer = threading.Timer(0.5, victim.kill)
     killer.start()
     try:
@@ -199,7 +200,7 @@ def test_a_primary_killed_during_a_load(nodes: Nodes, tmp_path: Path) -> None:
                 raise
             print(error)
             time.sleep(0.2)
-    assert list_releases.run(artifacts, settings).live == live
+    assert releases.run(artifacts, settings).live == live
     assert audit.run(artifacts, settings, sample=None).differing == 0
     activate.run(artifacts, folder.release, settings)
     found = audit.run(artifacts, settings, sample=None)

@@ -6,15 +6,15 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from jobs import publish
-from jobs.exposition.state import Reader
-from jobs.release.folder import Artifacts
+from jobs.exporter.state import Reader
+from jobs.ingest.settings import RowSettings
+from jobs.pipeline import publish
+from jobs.runtime.artifacts import Artifacts
 from jobs.runtime.settings import Settings
-from jobs.source.settings import RowSettings
 from schemas.environment import node_list
-from tests.jobs.command_line import run
-from tests.jobs.landing import BOOKS, drop, extract
-from tests.releases import write_release
+from tests.harness.command_line import run
+from tests.harness.landing import BOOKS, drop, extract
+from tests.harness.releases import write_release
 
 FUTURE = "2999-01-01"
 
@@ -72,7 +72,7 @@ def test_a_live_release_from_the_future_blocks_nothing(
     assert run(capsys, "activate", "--release", future).exit_code == 0
     shown = run(capsys, "releases")
     assert (shown.outcome["live"], shown.outcome["live_from_future"]) == (future, True)
-    assert "from the future" in shown.told
+    assert "from the future" in shown.text
     state = Reader(artifacts, lambda: "2026-11-30").read()
     assert state.live_from_future
     assert state.newest is not None

@@ -7,15 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from jobs import activate, audit, list_releases, publish, restore, retire, rollback
+from jobs.operations import audit, releases, restore, rollback
+from jobs.pipeline import activate, publish, retire
 from jobs.release import history, journal
-from jobs.release.folder import Artifacts
+from jobs.runtime.artifacts import Artifacts
 from jobs.runtime.errors import GateRefused
 from jobs.runtime.settings import Settings
 from jobs.store import loading
-from tests import store
-from tests.crashes import crashing
-from tests.releases import write_release
+from tests.harness import store
+from tests.harness.crashes import crashing
+from tests.harness.releases import write_release
 
 FIRST, SECOND = "2026-01-01", "2026-01-02"
 
@@ -49,7 +50,7 @@ class Place:
 
     def live(self) -> str | None:
         """Return the live release, after checking that all of it is there."""
-        live = list_releases.run(self.artifacts, self.settings).live
+        live = releases.run(self.artifacts, self.settings).live
         if live is not None:
             found = audit.run(self.artifacts, self.settings, release=live, sample=None)
             assert (found.differing, found.description) == (0, False)
@@ -58,7 +59,7 @@ class Place:
     def agreed(self) -> None:
         """Check that the journal says what Redis says, with nothing left open."""
         past = history.fold(journal.read(self.artifacts.journal))
-        found = list_releases.run(self.artifacts, self.settings)
+        found = releases.run(self.artifacts, self.settings)
         assert past.opened == ()
         assert (past.live, past.previous) == (found.live, found.previous)
         assert set(past.quarantine) == set(found.quarantined)
@@ -110,7 +111,7 @@ def test_what_a_killed_publish_left_goes_with_the_next_release(
 
     def check() -> None:
         publish.run(other, settings)
-        found = list_releases.run(artifacts, settings).loaded
+        found = releases.run(artifacts, settings).loaded
         assert set(found.values()) == {"verified"}
         assert {live, other.release} <= set(found)
         present = {key.split(":")[1] for key in store.all_keys(settings)} - {"catalog", "journal"}
@@ -195,7 +196,7 @@ def test_a_killed_restore_is_finished_by_the_next(
     """Nothing but the live release of the journal goes live, and the second restore completes it."""
     old = store.go_live(artifacts, settings, FIRST)
     new = store.go_live(artifacts, settings, SECOND, variant=1)
-    generation = list_releases.run(artifacts, settings).generation
+    generation = releases.run(artifacts, settings).generation
     store.wipe(settings)
     place = Place(settings, tmp_path_factory.mktemp("kept") / "artifacts")
 
@@ -203,7 +204,7 @@ def test_a_killed_restore_is_finished_by_the_next(
         assert place.live() in {None, new}
         restore.run(artifacts, settings)
         assert place.live() == new
-        found = list_releases.run(artifacts, settings)
+        found = releases.run(artifacts, settings)
         assert (found.previous, found.generation > generation) == (old, True)
         place.agreed()
 
@@ -225,6 +226,6 @@ def test_a_killed_retire_is_finished_by_the_next(
         retire.run(none_spare)
         assert place.live() == live
         assert not [key for key in store.all_keys(settings) if old in key]
-        assert old not in list_releases.run(artifacts, settings).loaded
+        assert old not in releases.run(artifacts, settings).loaded
 
     at_every_write(place, lambda: retire.run(none_spare), check)

@@ -6,13 +6,15 @@ from pathlib import Path
 import pytest
 import redis
 
-from jobs import activate, audit, explain, list_releases, publish, restore, retire, rollback
+from jobs.operations import audit, releases, restore, rollback, why
+from jobs.pipeline import activate, publish, retire
 from jobs.release import journal
-from jobs.release.folder import Artifacts
+from jobs.runtime.artifacts import Artifacts
 from jobs.runtime.errors import BrokenInput, GateRefused, NothingToDo, TryLater, WrongUsage
 from jobs.runtime.settings import Settings
+from jobs.store import activation
 from schemas.environment import Node
-from tests.releases import list_of, write_release
+from tests.harness.releases import list_of, write_release
 
 
 @pytest.fixture
@@ -48,7 +50,7 @@ def test_a_published_release_is_loaded_and_not_live(
     outcome = publish.run(folder, settings)
     assert outcome.lists == 30 + 40 + 3
     assert not outcome.already_loaded
-    found = list_releases.run(artifacts, settings)
+    found = releases.run(artifacts, settings)
     assert found.live is None
     assert found.loaded == {folder.release: "verified"}
 
@@ -63,7 +65,7 @@ def test_publishing_again_loads_nothing(artifacts: Artifacts, settings: Settings
 def test_a_users_answer_is_followed_back(artifacts: Artifacts, settings: Settings) -> None:
     """`why` names the release, the list with titles and the user's own rows."""
     release = _go_live(artifacts, settings, "2026-01-01")
-    found = explain.run(artifacts, settings, 7, limit=3)
+    found = why.run(artifacts, settings, 7, limit=3)
     assert found.release == release
     assert [item["book_id"] for item in found.items] == list_of(7)[:3]
     assert [row["book_id"] for row in found.ratings] == [40]
@@ -75,7 +77,7 @@ def test_an_unverified_release_never_goes_live(artifacts: Artifacts, settings: S
     folder = write_release(artifacts.root, "2026-01-02")
     with pytest.raises(GateRefused, match="never verified"):
         activate.run(artifacts, folder.release, settings)
-    assert list_releases.run(artifacts, settings).live == live
+    assert releases.run(artifacts, settings).live == live
     assert journal.read(artifacts.journal)[-1]["action"] == journal.REFUSAL
 
 
@@ -88,9 +90,9 @@ def test_an_older_partition_does_not_replace_a_newer_one(
     publish.run(folder, settings)
     with pytest.raises(NothingToDo, match="not newer"):
         activate.run(artifacts, folder.release, settings)
-    assert list_releases.run(artifacts, settings).live == live
+    assert releases.run(artifacts, settings).live == live
     activate.run(artifacts, folder.release, settings, force=True)
-    assert list_releases.run(artifacts, settings).live == folder.release
+    assert releases.run(artifacts, settings).live == folder.release
 
 
 def test_a_hold_needs_an_approval_after_the_first_release(
@@ -104,7 +106,7 @@ def test_a_hold_needs_an_approval_after_the_first_release(
     publish.run(second, settings)
     with pytest.raises(GateRefused, match="hold"):
         activate.run(artifacts, second.release, settings)
-    approval = activate.Approval("ada", "looked at it")
+    approval = activation.Approval("ada", "looked at it")
     outcome = activate.run(artifacts, second.release, settings, approval=approval)
     assert outcome.approved_by == "ada"
     assert [e["who"] for e in journal.read(artifacts.journal) if e["action"] == "activate"] == [
@@ -118,7 +120,7 @@ def test_a_stop_is_never_loaded(artifacts: Artifacts, settings: Settings) -> Non
     folder = write_release(artifacts.root, "2026-01-01", verdict="stop")
     with pytest.raises(GateRefused, match="stop"):
         publish.run(folder, settings)
-    assert list_releases.run(artifacts, settings).loaded == {}
+    assert releases.run(artifacts, settings).loaded == {}
 
 
 def test_rollback_bars_what_it_leaves(artifacts: Artifacts, settings: Settings) -> None:
@@ -126,7 +128,7 @@ def test_rollback_bars_what_it_leaves(artifacts: Artifacts, settings: Settings) 
     first = _go_live(artifacts, settings, "2026-01-01")
     second = _go_live(artifacts, settings, "2026-01-02", variant=1)
     rollback.run(artifacts, settings, to=None, by="ada", reason="odd lists")
-    assert list_releases.run(artifacts, settings).live == first
+    assert releases.run(artifacts, settings).live == first
     with pytest.raises(GateRefused, match="quarantined"):
         activate.run(artifacts, second, settings)
     with pytest.raises(WrongUsage, match="no previous"):
@@ -144,7 +146,7 @@ def test_restore_brings_back_live_and_previous_with_a_higher_generation(
     """A wiped cluster serves the same two releases again, under a generation never used before."""
     first = _go_live(artifacts, settings, "2026-01-01")
     second = _go_live(artifacts, settings, "2026-01-02", variant=1)
-    before = list_releases.run(artifacts, settings).generation
+    before = releases.run(artifacts, settings).generation
     _wipe(settings)
     outcome = restore.run(artifacts, settings)
     assert (outcome.release, outcome.previous) == (second, first)
@@ -163,21 +165,21 @@ def test_restore_refuses_files_that_changed(artifacts: Artifacts, settings: Sett
     lists.write_bytes(content)
     with pytest.raises(BrokenInput, match=r"lists\.parquet changed"):
         restore.run(artifacts, settings)
-    assert list_releases.run(artifacts, settings).live is None
+    assert releases.run(artifacts, settings).live is None
 
 
 def test_retire_keeps_what_may_still_be_read(artifacts: Artifacts, settings: Settings) -> None:
     """Live and previous stay; older ones go only after the grace time, with all of their keys."""
-    releases = [
+    loaded_ones = [
         _go_live(artifacts, settings, f"2026-01-0{day}", variant=day) for day in range(1, 5)
     ]
     patient = replace(settings, retire_grace_s=3600, keep_releases=0)
     assert retire.run(patient).retired == []
     outcome = retire.run(replace(settings, keep_releases=0))
-    assert outcome.retired == releases[:2]
+    assert outcome.retired == loaded_ones[:2]
     # meta, popular, and for so few one bucket of each of three kinds
     assert outcome.keys_removed == 2 * 5
-    assert list_releases.run(artifacts, settings).loaded.keys() == set(releases[2:])
+    assert releases.run(artifacts, settings).loaded.keys() == set(loaded_ones[2:])
 
 
 def test_audit_names_a_value_changed_by_hand(artifacts: Artifacts, settings: Settings) -> None:
@@ -201,7 +203,7 @@ def test_redis_out_of_memory_leaves_the_live_release(
         client.config_set("maxmemory", 1)
     with pytest.raises(TryLater, match="out of memory"):
         publish.run(folder, settings)
-    assert list_releases.run(artifacts, settings).live == live
+    assert releases.run(artifacts, settings).live == live
     for client in clients:
         client.config_set("maxmemory", 0)
         client.close()

@@ -6,10 +6,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from jobs import recommend, train
 from jobs.model import settings as model_settings
-from jobs.release.folder import Artifacts, ReleaseFolder
+from jobs.pipeline import recommend, train
 from jobs.release.identity import describe
+from jobs.runtime.artifacts import Artifacts, ReleaseFolder
 from jobs.runtime.errors import BrokenInput
 from jobs.runtime.files import sha256, write_json, write_table
 from schemas import tables
@@ -61,7 +61,9 @@ def _release(tmp_path: Path, rows: list[Row], books: int, engine: str = "als") -
     settings_file.write_text(SMALL_EASE if engine == "ease" else SMALL)
     settings = model_settings.load(settings_file)
     folder = Artifacts(tmp_path).release("2026-01-01-00000000")
-    begun = describe("2026-01-01", (), settings, time_ordered=True, drops=tmp_path)
+    begun = describe(
+        "2026-01-01", (), model_settings.as_mapping(settings), {}, time_ordered=True, drops=tmp_path
+    )
     write_json(folder.inputs, begun)
     instants = np.datetime64("2026-01-01", "us") + np.arange(len(rows))
     frame = pl.DataFrame(

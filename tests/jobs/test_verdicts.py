@@ -8,18 +8,19 @@ from typing import Any
 
 import pytest
 
-from jobs import evaluate, extract, recommend, replay, train, validate
-from jobs.judgement import settings as judgement_settings
+from jobs.evaluation import settings as evaluation_settings
+from jobs.ingest import replay
 from jobs.model import settings as model_settings
 from jobs.model.settings import ModelSettings
-from jobs.quality.bounds import Bounds
-from jobs.quality.result import Table
-from jobs.release.folder import Artifacts, ReleaseFolder
+from jobs.pipeline import evaluate, extract, recommend, train, validate
+from jobs.runtime.artifacts import Artifacts, ReleaseFolder
 from jobs.runtime.errors import GateRefused
-from tests.jobs import planted
-from tests.jobs.judgement import groups
+from jobs.validation.bounds import Bounds
+from jobs.validation.result import Table
+from tests.harness import planted
+from tests.jobs.evaluation import groups
 
-JUDGEMENT = judgement_settings.load()
+JUDGEMENT = evaluation_settings.load()
 Days = tuple[Artifacts, ReleaseFolder, ReleaseFolder]
 
 

@@ -1,9 +1,9 @@
-"""Asking the house's parts, and waiting for what they say."""
+"""Asking the deployment's parts, and waiting for what they say."""
 
 import urllib.request
 from collections.abc import Callable
 
-from tests import waiting
+from tests.harness import waiting
 
 DEADLINE_S = 240
 #: As long as a machine that is busy with other things may take for one answer.
@@ -13,7 +13,7 @@ _PAUSE_S = 0.2
 
 
 def until(condition: Callable[[], object], what: object, deadline_s: float = DEADLINE_S) -> None:
-    """Wait as `tests.waiting.until` does, as long as a house may take."""
+    """Wait as `tests.harness.waiting.until` does, as long as a deployment may take."""
     waiting.until(condition, what, deadline_s, _PAUSE_S)
 
 

@@ -1,4 +1,4 @@
-"""The house that all tests of running monitoring share."""
+"""The deployment that all tests of running monitoring share."""
 
 from collections.abc import Iterator
 
@@ -9,8 +9,8 @@ from schemas.environment import Node
 from tests.conftest import free_ports
 from tests.monitoring import exporters
 from tests.monitoring.asking import until
+from tests.monitoring.deployment import Deployment
 from tests.monitoring.hearing import AMBIENT, firing
-from tests.monitoring.house import House
 from tests.monitoring.receiver import HOST
 
 _PARTS = (
@@ -22,12 +22,12 @@ _REDIS_NODES = 6
 
 
 @pytest.fixture(scope="session")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """Three shards with a Redis replica each, two edge replicas, and all around them, after one day's run."""
     ports = free_ports(_REDIS_NODES + len(_PARTS))
     nodes = tuple(Node(HOST, port) for port in ports[:_REDIS_NODES])
     by_name = dict(zip(_PARTS, ports[_REDIS_NODES:], strict=True))
-    built = House(tmp_path_factory.mktemp("house"), by_name, nodes)
+    built = Deployment(tmp_path_factory.mktemp("deployment"), by_name, nodes)
     try:
         for node in nodes:
             built.start_redis(node.port)
@@ -41,8 +41,8 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
 
 
 @pytest.fixture
-def quiet(house: House) -> House:
-    """The house with nothing firing and nothing received."""
-    until(lambda: firing(house) <= AMBIENT, "the house is quiet")
-    house.receiver.received.clear()
-    return house
+def quiet(deployment: Deployment) -> Deployment:
+    """The deployment with nothing firing and nothing received."""
+    until(lambda: firing(deployment) <= AMBIENT, "the deployment is quiet")
+    deployment.receiver.received.clear()
+    return deployment

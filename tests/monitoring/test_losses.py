@@ -1,4 +1,4 @@
-"""Parts of a running house are killed: the right alert reaches people, and only it."""
+"""Parts of a running deployment are killed: the right alert reaches people, and only it."""
 
 import json
 import tempfile
@@ -8,16 +8,16 @@ import pytest
 import redis
 
 from tests.conftest import free_ports
+from tests.harness.postgres import running_postgres
 from tests.monitoring import exporters
 from tests.monitoring.asking import get, until
+from tests.monitoring.deployment import Deployment
 from tests.monitoring.hearing import AMBIENT, firing, heard, told
-from tests.monitoring.house import House
-from tests.postgres import running_postgres
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
-def test_a_killed_edge_replica_is_told_and_nothing_else(quiet: House) -> None:
+def test_a_killed_edge_replica_is_told_and_nothing_else(quiet: Deployment) -> None:
     """TargetDown with the replica's address; over once it is back."""
     quiet.kill("edge-b")
     until(lambda: heard(quiet), "something is received")
@@ -29,7 +29,7 @@ def test_a_killed_edge_replica_is_told_and_nothing_else(quiet: House) -> None:
     assert heard(quiet) == {"TargetDown"}
 
 
-def test_a_killed_exporter_is_told_and_nothing_else(quiet: House) -> None:
+def test_a_killed_exporter_is_told_and_nothing_else(quiet: Deployment) -> None:
     """TargetDown for the host's exporter alone."""
     quiet.kill("node-exporter")
     until(lambda: heard(quiet), "something is received")
@@ -42,7 +42,7 @@ def test_a_killed_exporter_is_told_and_nothing_else(quiet: House) -> None:
     assert heard(quiet) == {"TargetDown"}
 
 
-def test_a_killed_database_is_told_and_nothing_else(quiet: House) -> None:
+def test_a_killed_database_is_told_and_nothing_else(quiet: Deployment) -> None:
     """With a real Postgres `pg_up` is 1; from its end on PostgresDown is told."""
     (port,) = free_ports(1)
     # Not below pytest's own folder, which is root's alone where root runs the tests.
@@ -58,7 +58,7 @@ def test_a_killed_database_is_told_and_nothing_else(quiet: House) -> None:
     assert heard(quiet) == set()
 
 
-def test_a_killed_redis_primary_is_told_as_a_lost_node_and_nothing_else(quiet: House) -> None:
+def test_a_killed_redis_primary_is_told_as_a_lost_node_and_nothing_else(quiet: Deployment) -> None:
     """A Redis replica takes over within seconds: slots never count as uncovered, no user hears of it."""
     port = quiet.redis[0].port
     quiet.kill(f"redis-{port}")
@@ -72,30 +72,30 @@ def test_a_killed_redis_primary_is_told_as_a_lost_node_and_nothing_else(quiet: H
     until(lambda: "RedisNodeDown" in quiet.receiver.names("resolved"), "its end is received")
 
 
-def test_a_killed_shard_is_told_and_what_follows_is_not(house: House) -> None:
+def test_a_killed_shard_is_told_and_what_follows_is_not(deployment: Deployment) -> None:
     """With a primary and its Redis replica gone slots are uncovered; lost nodes and fallbacks fire and are silenced."""
     # The failover before counts for 10 minutes.
     known = AMBIENT | {"RedisFailedOver"}
-    until(lambda: firing(house) <= known, "the house is quiet")
-    house.receiver.received.clear()
-    shard = _shard(house, house.redis[0].port)
+    until(lambda: firing(deployment) <= known, "the deployment is quiet")
+    deployment.receiver.received.clear()
+    shard = _shard(deployment, deployment.redis[0].port)
     assert len(shard) == 2  # a primary and its Redis replica
     for port in shard:
-        house.kill(f"redis-{port}")
+        deployment.kill(f"redis-{port}")
 
     def symptoms_fire() -> bool:
         for user in range(1, 30):
-            get(house.url("edge-a", f"/v1/users/{user}/recommendations"))
-        return firing(house) >= {"RedisSlotsUncovered", "RedisNodeDown", "FallbackShareHigh"}
+            get(deployment.url("edge-a", f"/v1/users/{user}/recommendations"))
+        return firing(deployment) >= {"RedisSlotsUncovered", "RedisNodeDown", "FallbackShareHigh"}
 
     until(symptoms_fire, "cause and symptoms fire")
-    until(lambda: "RedisSlotsUncovered" in heard(house), "the cause is received")
-    assert heard(house) - {"RedisFailedOver"} == {"RedisSlotsUncovered"}
+    until(lambda: "RedisSlotsUncovered" in heard(deployment), "the cause is received")
+    assert heard(deployment) - {"RedisFailedOver"} == {"RedisSlotsUncovered"}
 
 
-def _shard(house: House, port: int) -> list[int]:
+def _shard(deployment: Deployment, port: int) -> list[int]:
     """Return the ports of the Redis nodes that hold the same slots as the node on `port`."""
-    with redis.Redis(port=house.redis[0].port) as client:
+    with redis.Redis(port=deployment.redis[0].port) as client:
         nodes: dict[str, dict[str, str]] = client.execute_command("CLUSTER NODES")
     primaries = {
         int(address.split(":")[1].split("@")[0]): (

@@ -102,7 +102,7 @@ def test_the_runbook_has_a_section_an_alert_and_no_other() -> None:
     """Both ways; and each section says what it means, how to see it, what to do, how to know it is over."""
     text = (MONITORING / "runbook.md").read_text(encoding="utf-8")
     sections = dict(re.findall(r"^## (\w+)\n(.*?)(?=^#|\Z)", text, re.MULTILINE | re.DOTALL))
-    # Airflow sends this one itself: dags/nightshelf_deadline.py.
+    # Airflow sends this one itself: dags/nightshelf_airflow/deadline.py.
     assert sections.keys() == {*(alert.name for alert in rules.alerts()), "ReleaseLate"}
     for name, body in sections.items():
         for part in ("Means", "See", "Do", "Over"):

@@ -9,7 +9,7 @@ RELEASE = "2026-01-01-0123abcd"
 
 def test_the_names_are_those_of_the_layout() -> None:
     """The names that the module's table promises, letter for letter."""
-    assert keys.catalog("shelf") == "shelf:catalog"
+    assert keys.registry("shelf") == "shelf:catalog"
     assert keys.journal("shelf") == "shelf:journal"
     assert keys.meta("shelf", RELEASE) == "shelf:2026-01-01-0123abcd:meta"
     assert keys.popular("shelf", RELEASE) == "shelf:2026-01-01-0123abcd:popular"
@@ -17,15 +17,14 @@ def test_the_names_are_those_of_the_layout() -> None:
     assert keys.similar_prefix("shelf", RELEASE) == "shelf:2026-01-01-0123abcd:similar:"
     assert keys.books_prefix("shelf", RELEASE) == "shelf:2026-01-01-0123abcd:books:"
     assert keys.release_field(RELEASE) == "release:2026-01-01-0123abcd"
-    assert keys.quarantine_field("ab") == "quarantine:ab"
 
 
 def test_everything_of_a_release_shares_its_prefix() -> None:
     """And nothing else does."""
-    prefix = keys.release_prefix("shelf", RELEASE)
+    prefix = f"shelf:{RELEASE}:"
     makers = (keys.meta, keys.popular, keys.users_prefix, keys.similar_prefix, keys.books_prefix)
     assert all(make("shelf", RELEASE).startswith(prefix) for make in makers)
-    assert not keys.catalog("shelf").startswith(prefix)
+    assert not keys.registry("shelf").startswith(prefix)
 
 
 def test_a_release_spreads_over_all_shards() -> None:

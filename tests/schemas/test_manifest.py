@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from schemas.manifest import META_FORMAT, RELEASE_ID, ReleaseMeta, parse_meta, partition_of
+from schemas.sources import Source
 
 META = ReleaseMeta(
     format=META_FORMAT,
@@ -41,16 +42,43 @@ def test_the_same_description_has_the_same_bytes() -> None:
     "text",
     [
         replace(META, format=META_FORMAT + 1).to_json(),
-        json.dumps({**json.loads(META.to_json()), "more": 1}),
         json.dumps({k: v for k, v in json.loads(META.to_json()).items() if k != "users"}),
+        json.dumps({**json.loads(META.to_json()), "sources": ["als"]}),
         "[]",
     ],
-    ids=["another format", "a field too many", "a field missing", "no object"],
+    ids=["another format", "a field missing", "sources of another form", "no object"],
 )
 def test_any_other_description_is_an_error(text: str) -> None:
     """Nothing is guessed."""
     with pytest.raises(ValueError, match="not a release description"):
         parse_meta(text)
+
+
+def test_a_later_version_may_add_fields_and_kinds() -> None:
+    """What is not known is ignored; a kind of list that is not known here has its names in the description."""
+    later = json.loads(META.to_json())
+    later["sources"]["9"] = {"source": "two-stage", "reason": None, "more": 1}
+    found = parse_meta(json.dumps({**later, "more": 1}))
+    assert replace(found, sources=META.sources) == META
+    assert found.sources[9] == Source("two-stage")
+
+
+def test_a_description_of_0_1_0_is_the_same_release() -> None:
+    """It names no sources; its kinds are als, short_history and ease. Another digest is another release."""
+    old = {k: v for k, v in json.loads(META.to_json()).items() if k != "sources"}
+    found = parse_meta(json.dumps(old))
+    assert found.sources == {
+        0: Source("als"),
+        1: Source("popularity", "short_history"),
+        2: Source("ease"),
+    }
+    text = json.dumps(old, sort_keys=True, separators=(",", ":"))
+    assert META.is_written_as(text.encode())
+    assert META.is_written_as(META.to_json().encode())
+    assert not META.is_written_as(text.replace("d" * 64, "e" * 64).encode())
+    assert not META.is_written_as(META.to_json().replace("als", "ols").encode())
+    assert not META.is_written_as(b"\xff")
+    assert not META.is_written_as(None)
 
 
 def test_the_partition_stands_in_the_id() -> None:

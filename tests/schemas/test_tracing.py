@@ -15,13 +15,13 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from jobs import activate, publish
-from jobs.release.folder import Artifacts
+from jobs.pipeline import activate, publish
+from jobs.runtime.artifacts import Artifacts
 from jobs.runtime.settings import Settings
 from schemas.environment import Node
 from serving.hotpath import request_id
 from serving.tracing import Ids, remember
-from tests.releases import write_release
+from tests.harness.releases import write_release
 from tests.serving.conftest import ending, is_ready, start_replica
 
 _TRACE = "0af7651916cd43dd8448eb211c80319c"

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from jobs import activate, publish
-from jobs.release.folder import Artifacts, ReleaseFolder
+from jobs.pipeline import activate, publish
+from jobs.runtime.artifacts import Artifacts, ReleaseFolder
 from jobs.runtime.settings import Settings
 from schemas.environment import Node, node_list
 from serving.edge import Edge
@@ -23,7 +23,7 @@ from serving.lookup import Lookups
 from serving.settings import Settings as EdgeSettings
 from serving.shelf import EMPTY, read_view
 from tests.conftest import free_ports
-from tests.releases import write_release
+from tests.harness.releases import write_release
 
 START_DEADLINE_S = 60
 

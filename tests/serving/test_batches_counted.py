@@ -5,10 +5,10 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from jobs.release.folder import Artifacts
+from jobs.runtime.artifacts import Artifacts
 from jobs.runtime.settings import Settings
-from tests import promtool, store
 from tests.conftest import running_cluster
+from tests.harness import promtool, store
 from tests.serving.conftest import Replica, ending, is_ready, start_replica
 
 #: Users of the small release, and one that nobody knows.

@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterator
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from jobs import publish
-from jobs.release.folder import ReleaseFolder
+from jobs.pipeline import publish
+from jobs.runtime.artifacts import ReleaseFolder
 from jobs.runtime.settings import Settings
 from schemas.environment import Node, node_list
 from serving.metrics import Metrics
 from serving.shelf import EMPTY
-from tests.jobs import command_line
-from tests.releases import write_release
+from tests.harness import command_line
+from tests.harness.releases import write_release
 from tests.serving.conftest import Replica, ending, is_ready, start_replica
 
 GoLive = Callable[..., ReleaseFolder]
@@ -33,7 +33,7 @@ def canary(
 
     def do(*arguments: object) -> dict[str, object]:
         found = command_line.run(capsys, "canary", *arguments, "--by", "ada", "--reason", "compare")
-        assert found.exit_code == 0, found.told
+        assert found.exit_code == 0, found.text
         return found.outcome
 
     return do

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from jobs import rollback
-from jobs.release.folder import Artifacts, ReleaseFolder
+from jobs.operations import rollback
+from jobs.runtime.artifacts import Artifacts, ReleaseFolder
 from jobs.runtime.settings import Settings
 from schemas import keys
-from tests.releases import list_of, scores_of
+from tests.harness.releases import list_of, scores_of
+from tests.harness.store import connected
 from tests.serving.conftest import Replica, is_ready, knowing_edge
-from tests.store import connected
 
 GoLive = Callable[..., ReleaseFolder]
 
@@ -191,7 +191,7 @@ def test_without_a_pointer_the_list_in_memory_answers(
     """Once the catalog is gone every user gets the popularity list with reason no_release."""
     _ready(replica, go_live)
     with connected(settings) as cluster:
-        cluster.delete(keys.catalog("shelf"))
+        cluster.delete(keys.registry("shelf"))
     replica.wait_for(lambda r: _recommended(r, 7)["reason"] == "no_release")
     assert replica.get("/v1/users/7/recommendations").headers["Cache-Control"] == "no-store"
 

@@ -8,14 +8,14 @@ from typing import TypeVar
 
 import pytest
 
-from jobs.release.folder import Artifacts
+from jobs.runtime.artifacts import Artifacts
 from jobs.runtime.settings import Settings
 from schemas import keys
 from schemas.environment import Node
 from serving import client
 from serving.edge import Edge, Unavailable, named_shelf
-from tests import store
 from tests.conftest import running_cluster
+from tests.harness import store
 from tests.serving.conftest import knowing_edge
 
 T = TypeVar("T")

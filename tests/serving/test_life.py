@@ -9,11 +9,11 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from deploy.local import cluster
-from jobs.release.folder import Artifacts, ReleaseFolder
+from jobs.runtime.artifacts import Artifacts, ReleaseFolder
 from jobs.runtime.settings import Settings
 from schemas.environment import Node
-from tests import store
 from tests.conftest import free_ports, running_cluster
+from tests.harness import store
 from tests.serving.conftest import Replica, is_ready, start_replica
 
 _PATH = "/v1/users/7/recommendations"

@@ -27,8 +27,8 @@ from serving.nodes import KnownNodes
 from serving.settings import Settings
 from serving.trouble import Troubles
 from tests.conftest import free_ports, running_cluster
-from tests.store import frozen, pid_of
-from tests.waiting import until
+from tests.harness.store import frozen, pid_of
+from tests.harness.waiting import until
 
 #: How long a test waits, on however busy a machine, for what takes milliseconds.
 PATIENCE_S = 30.0

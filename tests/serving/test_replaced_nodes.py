@@ -21,8 +21,8 @@ from serving.lookup import LookupFailed, Lookups
 from serving.nodes import KnownNodes, named_by
 from serving.settings import Settings
 from tests.conftest import free_ports, running_cluster, running_nodes
-from tests.store import pid_of
-from tests.waiting import until
+from tests.harness.store import pid_of
+from tests.harness.waiting import until
 
 PATIENCE_S = 30.0
 KEYS = [f"shelf:test:users:{number}" for number in range(30)]

@@ -7,11 +7,11 @@ from collections.abc import Callable
 import pytest
 import redis
 
-from jobs.release.folder import ReleaseFolder
+from jobs.runtime.artifacts import ReleaseFolder
 from jobs.runtime.settings import Settings
 from schemas import keys
 from serving.edge import _Kept
-from tests import store
+from tests.harness import store
 from tests.serving.conftest import Replica, is_ready
 
 GoLive = Callable[..., ReleaseFolder]
@@ -40,7 +40,7 @@ def test_a_pointer_that_went_back_in_time_while_it_was_gone_is_refused(
     second = go_live("2026-01-02", variant=1).release
     replica.wait_for(lambda r: _served(r)[0] == second)
     with redis.RedisCluster(host=settings.redis[0].host, port=settings.redis[0].port) as cluster:
-        cluster.delete(keys.catalog("shelf"))
+        cluster.delete(keys.registry("shelf"))
     replica.wait_for(lambda r: _served(r)[1] == "no_release")
     refused = _refusals(replica)
     store.put_back(settings, old)

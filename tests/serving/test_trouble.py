@@ -19,7 +19,7 @@ from serving import trouble
 from serving.edge import Edge
 from serving.settings import Settings
 from tests.conftest import free_ports
-from tests.waiting import until
+from tests.harness.waiting import until
 
 SECRET = "s3cr3t-word"  # noqa: S105  # no secret
 

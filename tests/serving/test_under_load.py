@@ -14,13 +14,13 @@ from urllib.parse import urlsplit
 import pytest
 import redis
 
-from jobs import activate, publish
-from jobs.release.folder import Artifacts
+from jobs.pipeline import activate, publish
+from jobs.runtime.artifacts import Artifacts
 from jobs.runtime.settings import Settings
 from schemas.environment import Node
 from tests.conftest import running_cluster
-from tests.memory import resident_kib
-from tests.releases import write_release
+from tests.harness.memory import resident_kib
+from tests.harness.releases import write_release
 from tests.serving.conftest import Replica, ending, is_ready, start_replica
 
 USERS = 5000

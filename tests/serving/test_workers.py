@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from jobs.release.folder import ReleaseFolder
+from jobs.runtime.artifacts import ReleaseFolder
 from schemas.environment import Node
 from serving.workers import merged
 from tests.serving.conftest import Replica, ending, is_ready, start_replica

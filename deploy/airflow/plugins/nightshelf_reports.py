@@ -35,7 +35,7 @@ _NO_RELEASE = (
     "This run has no release (yet), so it has no report. If it has failed, the first lines of the failed task's log "
     "say why."
 )
-#: The XCom of a task that did not succeed (dags/nightshelf_command.py): what, where, do, and a page if there is one.
+#: The XCom of a task that did not succeed (dags/nightshelf_airflow/command.py): what, where, do, and perhaps a page.
 _PROBLEM_XCOM = "problem"
 _NOTE = """<!doctype html>
 <html lang="en">

@@ -2,7 +2,7 @@
 
 from airflow.sdk import DAG, Param
 
-from nightshelf_command import NightshelfOperator
+from nightshelf_airflow.command import NightshelfOperator
 
 with DAG(
     dag_id="one_command",

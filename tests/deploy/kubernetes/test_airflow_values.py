@@ -97,13 +97,13 @@ def test_parts_run_closed_and_limited(values: dict[str, Any]) -> None:
     }
     for part in (*PARTS, "workers"):
         assert set(values[part]["resources"]["limits"]) == {"cpu", "memory"}, part
-    compose = (ROOT / "deploy/compose.yaml").read_text()
+    compose = (ROOT / "deploy/containers/compose.yaml").read_text()
     assert f"AIRFLOW_IMAGE:-{values['defaultAirflowRepository']}}}" in compose
     assert f"VERSION:-{values['defaultAirflowTag']}}}" in compose
     lock = (ROOT / "deploy/requirements/dags-kubernetes.txt").read_text()
     assert f"apache-airflow=={values['airflowVersion']} " in lock
     assert "apache-airflow-providers-cncf-kubernetes==" in lock
-    assert "ARG AIRFLOW_LOCK" in (ROOT / "deploy/Dockerfile").read_text()
+    assert "ARG AIRFLOW_LOCK" in (ROOT / "deploy/containers/Dockerfile").read_text()
 
 
 def test_what_parts_run_is_in_the_image(values: dict[str, Any]) -> None:
@@ -118,7 +118,7 @@ def test_what_parts_run_is_in_the_image(values: dict[str, Any]) -> None:
     core = values["config"]["core"]
     named = [core["dags_folder"], core["plugins_folder"], values["migrateDatabaseJob"]["args"][-1]]
     for path in named:
-        assert (ROOT / Path(path).relative_to("/opt/house")).exists(), path
+        assert (ROOT / Path(path).relative_to("/opt/nightshelf-source")).exists(), path
     # A file that Airflow opens for writing lies in a folder that can be written.
     mounts = {one["mountPath"]: one for one in values["apiServer"]["extraVolumeMounts"]}
     assert "readOnly" not in mounts[str(Path(core["simple_auth_manager_passwords_file"]).parent)]

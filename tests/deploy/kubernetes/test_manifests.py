@@ -191,7 +191,7 @@ def test_the_edge_ends_as_it_drains(rendered: dict[str, Rendered], name: str) ->
 
 def test_images_are_those_of_compose(rendered: dict[str, Rendered]) -> None:
     """Names and tags are the defaults of compose.yaml: one version of everything, whatever it is started by."""
-    compose = (ROOT / "deploy/compose.yaml").read_text()
+    compose = (ROOT / "deploy/containers/compose.yaml").read_text()
     version = yaml.safe_load(compose)["services"]["edge"]["image"].rpartition(":-")[2].rstrip("}")
     images = {
         container["image"]

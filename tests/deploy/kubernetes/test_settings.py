@@ -69,7 +69,7 @@ def test_the_edge_takes_its_settings(
     assert settings.redis_ca == secrets_folder / "redis_ca"
     assert len(settings.redis) == (6 if name == "small" else 1)
     # The image's own: it listens where the pod's ports say.
-    dockerfile = (ROOT / "deploy/Dockerfile").read_text()
+    dockerfile = (ROOT / "deploy/containers/Dockerfile").read_text()
     assert f"NIGHTSHELF_EDGE_PORT={container['ports'][0]['containerPort']}" in dockerfile
 
 

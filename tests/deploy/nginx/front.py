@@ -19,7 +19,7 @@ from deploy.nginx import configuration
 from deploy.nginx.settings import NginxSettings
 from tests.conftest import free_ports
 from tests.deploy.nginx.described import undescribed
-from tests.waiting import until
+from tests.harness.waiting import until
 
 _PLENTY = 100_000
 _NO_CONTENT = 204

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import count
 
 from tests.deploy.nginx.front import PATIENCE_S, Front
-from tests.waiting import until
+from tests.harness.waiting import until
 
 _SOME = 100
 

@@ -17,14 +17,14 @@ from typing import IO, Any
 
 import redis
 
-from jobs import activate, publish
-from jobs.release.folder import Artifacts, ReleaseFolder
+from jobs.pipeline import activate, publish
+from jobs.runtime.artifacts import Artifacts, ReleaseFolder
 from jobs.runtime.settings import Settings
 from schemas import keys
 from schemas.environment import Node, node_list
 from tests.deploy.nginx.front import PATIENCE_S, Answer, fetch
-from tests.releases import write_release
-from tests.waiting import until
+from tests.harness.releases import write_release
+from tests.harness.waiting import until
 
 #: Answers of these replicas are kept for as long as a run of the tests takes ...
 LASTING_S = 3600
@@ -107,15 +107,15 @@ class Edge:
     @contextmanager
     def without_pointer(self) -> Iterator[None]:
         """Take the catalog away for a block; replicas answer from memory then, and say so."""
-        node, catalog = self.settings.redis[0], keys.catalog(self.settings.namespace)
+        node, registry = self.settings.redis[0], keys.registry(self.settings.namespace)
         with redis.RedisCluster(host=node.host, port=node.port) as store:
-            held = store.dump(catalog)
+            held = store.dump(registry)
             assert held is not None
-            store.delete(catalog)
+            store.delete(registry)
             try:
                 yield
             finally:
-                store.restore(catalog, 0, held)
+                store.restore(registry, 0, held)
 
     def stop(self) -> None:
         """End all replicas."""

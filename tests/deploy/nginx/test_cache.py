@@ -12,7 +12,7 @@ import pytest
 from schemas.environment import Node
 from tests.deploy.nginx.front import PATIENCE_S, Front, running_front
 from tests.deploy.nginx.replicas import SHORT_S, Edge, running_edge
-from tests.waiting import until
+from tests.harness.waiting import until
 
 StartFront = Callable[..., Front]
 Short = tuple[Edge, Front]

@@ -18,7 +18,7 @@ from tests.deploy.nginx.described import resolved, response
 from tests.deploy.nginx.front import PATIENCE_S, Answer, Front, running_front
 from tests.deploy.nginx.replicas import Edge
 from tests.deploy.nginx.tls import Secure, certified, get
-from tests.waiting import until
+from tests.harness.waiting import until
 
 #: Described path -> (one that is answered with 200, one that is answered with 404).
 _PATHS = {

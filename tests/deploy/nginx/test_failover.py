@@ -16,7 +16,7 @@ from serving.settings import Settings
 from tests.deploy.nginx.front import PATIENCE_S, Front, running_front
 from tests.deploy.nginx.load import load
 from tests.deploy.nginx.replicas import Edge, running_edge
-from tests.waiting import until
+from tests.harness.waiting import until
 
 Fleet = tuple[Edge, Front]
 

@@ -17,7 +17,7 @@ from deploy.nginx.settings import listed
 from tests.conftest import free_ports
 from tests.deploy.nginx.front import PATIENCE_S, Front
 from tests.deploy.nginx.replicas import Edge
-from tests.waiting import until
+from tests.harness.waiting import until
 
 
 @contextmanager

@@ -11,8 +11,8 @@ from tests.deploy.nginx import hostile
 from tests.deploy.nginx.described import undescribed
 from tests.deploy.nginx.front import PATIENCE_S, Front
 from tests.deploy.nginx.replicas import Edge
-from tests.memory import resident_kib
-from tests.waiting import until
+from tests.harness.memory import resident_kib
+from tests.harness.waiting import until
 
 StartFront = Callable[..., Front]
 

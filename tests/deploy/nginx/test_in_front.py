@@ -1,4 +1,4 @@
-"""A load balancer and a CDN in front of NGINX, as deploy/guides.md advises: another NGINX that knows nothing of ours.
+"""A load balancer and a CDN in front of NGINX, as deploy/containers/guides.md advises: another NGINX.
 
 It keeps what `Cache-Control` lets it, asks again by tag, and names its clients in `X-Forwarded-For`.
 """
@@ -18,7 +18,7 @@ from schemas.environment import Node
 from tests.conftest import free_ports
 from tests.deploy.nginx.front import PATIENCE_S, Answer, fetch, listens, running_front
 from tests.deploy.nginx.replicas import SHORT_S, Edge, running_edge
-from tests.waiting import until
+from tests.harness.waiting import until
 
 _CONFIGURATION = """
 daemon off;

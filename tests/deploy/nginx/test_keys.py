@@ -12,7 +12,7 @@ from deploy.nginx import configuration, keys
 from deploy.nginx.keys import KeyProblem
 from tests.deploy.nginx.front import PATIENCE_S, Front
 from tests.deploy.nginx.load import load
-from tests.waiting import until
+from tests.harness.waiting import until
 
 StartFront = Callable[..., Front]
 

@@ -14,7 +14,7 @@ from deploy.nginx.settings import NginxSettings
 from schemas.environment import Node
 from tests.deploy.nginx.front import PATIENCE_S, Answer, Front, running_front
 from tests.deploy.nginx.replicas import running_edge
-from tests.waiting import until
+from tests.harness.waiting import until
 
 StartFront = Callable[..., Front]
 

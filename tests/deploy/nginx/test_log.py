@@ -7,7 +7,7 @@ import threading
 from pathlib import Path
 
 from tests.deploy.nginx.front import PATIENCE_S, Front, fetch, running_front
-from tests.waiting import until
+from tests.harness.waiting import until
 
 _END = b"Host: shelf\r\nConnection: close\r\n\r\n"
 

@@ -15,11 +15,11 @@ import pytest
 
 from deploy.nginx import keys
 from schemas.environment import Node
-from tests import promtool
 from tests.conftest import free_ports
 from tests.deploy.nginx.front import PATIENCE_S, Front, running_front
 from tests.deploy.nginx.replicas import Edge, running_edge
-from tests.waiting import until
+from tests.harness import promtool
+from tests.harness.waiting import until
 
 _PATH = "/v1/users/1/recommendations"
 _SAMPLE = re.compile(

@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, Page, Route, expect
 
 from deploy.nginx.configuration import PAGE_FILES
 from tests.deploy.nginx.front import PATIENCE_S, Front
-from tests.releases import list_of
+from tests.harness.releases import list_of
 
 _MOST_BYTES = 50_000
 Light = Literal["light", "dark"]

@@ -10,7 +10,7 @@ import pytest
 
 from deploy.nginx import configuration
 from tests.deploy.nginx.tls import Secure, certified, get
-from tests.waiting import until
+from tests.harness.waiting import until
 
 
 def _common_name(port: int) -> str:

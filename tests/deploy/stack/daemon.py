@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.waiting import until
+from tests.harness.waiting import until
 
 ROOT = Path(__file__).resolve().parents[3]
 PYTHON_IMAGE = "nightshelf-test/python:bookworm"
@@ -71,7 +71,7 @@ def make_images(folder: Path, versions: tuple[str, ...]) -> Mapping[str, str]:
         build("--target", target, "--tag", image, str(ROOT / "tests/deploy/images"))
     for version in versions:
         subprocess.run(
-            [str(ROOT / "deploy/stack.sh"), "build", version],
+            [str(ROOT / "deploy/containers/stack.sh"), "build", version],
             env={**environment(folder), "COMPOSE_PROFILES": "proxy,waf,monitoring"},
             check=True,
         )
@@ -79,7 +79,7 @@ def make_images(folder: Path, versions: tuple[str, ...]) -> Mapping[str, str]:
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """Return the environment of deploy/stack.sh: nothing of this machine's own settings, a base image of ours."""
+    """Return the environment of deploy/containers/stack.sh: no settings of this machine, our base image."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("NIGHTSHELF_")}
     settings = folder / ".env"
     settings.touch()

@@ -20,7 +20,7 @@ from tests.dags.airflow_client import AirflowClient
 from tests.deploy.stack import daemon
 from tests.deploy.stack.address import Address
 from tests.deploy.stack.daemon import ROOT, docker
-from tests.waiting import until
+from tests.harness.waiting import until
 
 VERSIONS = ("test-1", "test-2")
 USERS = 300
@@ -52,9 +52,9 @@ class Deployed:
         return self.folder / "secrets"
 
     def run(self, *verb: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run deploy/stack.sh; what it says is in the error if it fails."""
+        """Run deploy/containers/stack.sh; what it says is in the error if it fails."""
         done = subprocess.run(
-            [str(ROOT / "deploy/stack.sh"), *verb],
+            [str(ROOT / "deploy/containers/stack.sh"), *verb],
             env=self.environment,
             capture_output=True,
             text=True,
@@ -77,9 +77,10 @@ class Deployed:
     def compose(
         self, *arguments: str, check: bool = True, variables: Mapping[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
-        """Run docker-compose as deploy/stack.sh does."""
+        """Run docker-compose as deploy/containers/stack.sh does."""
         command = [
-            "docker-compose", "--project-name", self.project, "--file", "compose.yaml",
+            "docker-compose", "--project-name", self.project,
+            "--project-directory", ".", "--file", "containers/compose.yaml",
             "--env-file", str(self.folder / ".env"),
         ]  # fmt: skip
         return subprocess.run(
@@ -224,7 +225,7 @@ def first_answer_s(stack: Deployed) -> float:
     stack.run("down")
     started = time.monotonic()
     starting = subprocess.Popen(
-        [str(ROOT / "deploy/stack.sh"), "up"],
+        [str(ROOT / "deploy/containers/stack.sh"), "up"],
         env=stack.environment,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -10,7 +10,7 @@ import pytest
 
 from tests.deploy.stack.daemon import docker
 from tests.deploy.stack.deployed import Deployed
-from tests.waiting import until
+from tests.harness.waiting import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 

@@ -110,7 +110,8 @@ def test_the_guard_refuses_a_secret_before_anything_starts(
     settings.write_text(kept.replace(str(stack.secrets), str(secrets)))
     refused = subprocess.run(
         [
-            "docker-compose", "--project-name", stack.project, "--file", "compose.yaml",
+            "docker-compose", "--project-name", stack.project,
+            "--project-directory", ".", "--file", "containers/compose.yaml",
             "--env-file", str(settings), "run", "--rm", "-T", "guard",
         ],
         cwd=ROOT / "deploy",

@@ -14,7 +14,7 @@ import pytest
 from tests.deploy.stack.daemon import ROOT, docker
 from tests.deploy.stack.deployed import USERS, VERSIONS, Deployed, first_answer_s, memory_mb
 from tests.deploy.stack.traffic import LEAST, Traffic, traffic
-from tests.waiting import until
+from tests.harness.waiting import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
 
@@ -151,7 +151,7 @@ def test_a_version_that_does_not_get_ready_is_not_rolled_out(stack: Deployed) ->
 
 
 def test_the_edges_password_is_exchanged(stack: Deployed) -> None:
-    """The steps of deploy/README.md; afterwards the old password opens nothing."""
+    """The steps of deploy/containers/README.md; afterwards the old password opens nothing."""
     file = stack.secrets / "redis_edge_password"
     old = file.read_text().strip()
     with _under_traffic(stack) as (seen, finish):

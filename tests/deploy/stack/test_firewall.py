@@ -16,7 +16,7 @@ from tests.deploy.stack.address import Address
 from tests.deploy.stack.closed import assert_closed
 from tests.deploy.stack.daemon import docker
 from tests.deploy.stack.deployed import USERS, Deployed
-from tests.waiting import until
+from tests.harness.waiting import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
@@ -199,7 +199,7 @@ def _cards(page: Page, asked: list[tuple[int, str]]) -> bool:
 
 
 def test_it_takes_the_place_of_nginx(stack: Deployed) -> None:
-    """The steps of deploy/guides.md: `down`, the profile in `.env`, `up`; and back the same way."""
+    """The steps of deploy/containers/guides.md: `down`, the profile in `.env`, `up`; and back the same way."""
     path, headers = ATTACKS["sqlmap"]
     assert _ask(stack.address, path, **headers).status == 200
     stack.run("down")

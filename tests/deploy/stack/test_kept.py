@@ -9,7 +9,7 @@ import pytest
 
 from tests.deploy.stack.daemon import ROOT
 from tests.deploy.stack.deployed import DAYS, Deployed
-from tests.waiting import until
+from tests.harness.waiting import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
 _TRAIN = "recommender_train"

@@ -16,7 +16,7 @@ from tests.conftest import free_ports
 from tests.deploy.stack.closed import assert_closed, reached
 from tests.deploy.stack.daemon import docker
 from tests.deploy.stack.deployed import Deployed, memory_mb
-from tests.waiting import until
+from tests.harness.waiting import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 

@@ -13,7 +13,7 @@ import pytest
 from tests.conftest import free_ports
 from tests.deploy.stack.daemon import ROOT, build, docker
 from tests.deploy.stack.deployed import VERSIONS, Deployed
-from tests.waiting import until
+from tests.harness.waiting import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
@@ -35,7 +35,7 @@ def there(empty_stack: Deployed) -> Iterator[dict[str, str]]:
         "NIGHTSHELF_LOG_PORT": str(vector),
         "NIGHTSHELF_TRACES": "http://jaeger:4318/v1/traces",
     }
-    files = ("--file", "compose.logging.yaml")
+    files = ("--file", "containers/compose.logging.yaml")
     empty_stack.compose(
         *files, "up", "--detach", "--no-deps", "jaeger", "vector", variables=variables
     )
@@ -55,7 +55,7 @@ def _received(stack: Deployed, service: str) -> bytes:
 def test_spans_of_the_edge_are_sent(stack: Deployed, there: dict[str, str]) -> None:
     """With images of the tracing lock: a request's trace, from the caller's header to the collector."""
     build(
-        *("--file", str(ROOT / "deploy/Dockerfile"), "--target", "serving"),
+        *("--file", str(ROOT / "deploy/containers/Dockerfile"), "--target", "serving"),
         *("--build-arg", "SERVING_LOCK=serving-tracing", "--build-arg", f"VERSION={_TRACED}"),
         *("--tag", f"nightshelf/serving:{_TRACED}", str(ROOT)),
     )
@@ -92,7 +92,7 @@ def test_lines_are_sent_with_the_service_they_are_of(
 ) -> None:
     """By Docker's own driver, of a container started with compose.logging.yaml; they are shown as before, too."""
     shown = stack.compose(
-        *("--file", "compose.logging.yaml", "run", "--rm", "-T", "--no-deps"),
+        *("--file", "containers/compose.logging.yaml", "run", "--rm", "-T", "--no-deps"),
         *("jobs", "releases", "--history"), variables={**there, "NIGHTSHELF_TRACES": ""},
     )  # fmt: skip
     last = shown.stdout.splitlines()[-1]

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from tests.deploy.stack.address import Address
-from tests.waiting import until
+from tests.harness.waiting import until
 
 #: The least number of requests of an exercise.
 LEAST = 10_000

@@ -16,7 +16,7 @@ def test_readers_solve_their_own_equations() -> None:
     books = generator.standard_normal((200, 16)).astype(np.float32)
     shares = sp.random(50, 200, density=0.1, dtype=np.float32, rng=generator)
     profiles = sp.csr_matrix(shares * np.float32(settings.profile_alpha))
-    found = als.readers(profiles, books, settings, threads=1)
+    found = als.user_factors(profiles, books, settings, threads=1)
 
     y = books.astype(np.float64)
     for reader in range(50):

@@ -40,8 +40,8 @@ def test_two_books_by_hand() -> None:
     left, right = ease.similarity(found)
     assert np.asarray(left @ right.T) == pytest.approx(np.array([[0, 0.5], [0.5, 0]]))
     profile = np.array([0.8], dtype=np.float32)
-    parts = ease.parts(found, np.array([0]), profile, np.array([1]), settings)
-    assert parts == pytest.approx(np.array([[0.4]]))
+    contributions = ease.contributions(found, np.array([0]), profile, np.array([1]), settings)
+    assert contributions == pytest.approx(np.array([[0.4]]))
 
 
 def test_similarity_is_the_partial_correlation() -> None:

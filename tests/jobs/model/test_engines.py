@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from jobs.model import engines, personal
 from jobs.model import settings as model_settings
-from jobs.model.als import Factors, Readers
+from jobs.model.als import Factors, UserFactors
 from jobs.model.engines import ENGINES, Engine
 from jobs.model.settings import ModelSettings
 
@@ -48,12 +48,14 @@ def _weighted(read: sp.csr_matrix, weight: float) -> sp.csr_matrix:
 
 def _fitted(
     engine: Engine, read: sp.csr_matrix, settings: ModelSettings, threads: int | None = None
-) -> tuple[NDArray[np.float32], Readers]:
+) -> tuple[NDArray[np.float32], UserFactors]:
     books = engine.books(_weighted(read, settings.alpha), settings, threads, show_progress=False)
-    return books, engine.readers(_weighted(read, settings.profile_alpha), books, settings, threads)
+    return books, engine.user_factors(
+        _weighted(read, settings.profile_alpha), books, settings, threads
+    )
 
 
-def _dense(vectors: Readers) -> NDArray[np.float32]:
+def _dense(vectors: UserFactors) -> NDArray[np.float32]:
     return np.asarray(vectors.toarray() if sp.issparse(vectors) else vectors)
 
 
@@ -61,9 +63,9 @@ def test_a_reader_gets_the_books_of_their_kind(
     engine: Engine, settings: ModelSettings, read: sp.csr_matrix
 ) -> None:
     """The six unread books of the reader's own group stand before every other."""
-    books, readers = _fitted(engine, read, settings)
+    books, user_factors = _fitted(engine, read, settings)
     popular = np.ones(BOOKS + 1)
-    found = personal.best(Factors(readers, books), read, popular, settings, 6).found
+    found = personal.best(Factors(user_factors, books), read, popular, settings, 6).found
     own = found.positions[:READERS] % GROUPS == np.arange(READERS)[:, None] % GROUPS
     assert own.all()
     assert (found.counts == 6).all()
@@ -73,8 +75,10 @@ def test_lists_hold_no_read_book_and_none_twice(
     engine: Engine, settings: ModelSettings, read: sp.csr_matrix
 ) -> None:
     """Asked for more books than there are, everybody gets each unread book once, in descending order of score."""
-    books, readers = _fitted(engine, read, settings)
-    found = personal.best(Factors(readers, books), read, np.ones(BOOKS + 1), settings, 100).found
+    books, user_factors = _fitted(engine, read, settings)
+    found = personal.best(
+        Factors(user_factors, books), read, np.ones(BOOKS + 1), settings, 100
+    ).found
     for reader in range(READERS):
         count = found.counts[reader]
         listed = found.positions[reader, :count].tolist()
@@ -96,9 +100,9 @@ def test_what_nobody_read_and_who_read_nothing_have_no_vector(
     engine: Engine, settings: ModelSettings, read: sp.csr_matrix
 ) -> None:
     """The last book's vector is zero; the last reader is not known, and gets what is popular."""
-    books, readers = _fitted(engine, read, settings)
+    books, user_factors = _fitted(engine, read, settings)
     assert not books[UNREAD].any()
-    vectors = Factors(readers, books)
+    vectors = Factors(user_factors, books)
     assert vectors.known.tolist() == [True] * READERS + [False]
     popular = np.linspace(0.1, 1, BOOKS + 1)
     listed = personal.best(vectors, read, popular, settings, 5)
@@ -110,12 +114,12 @@ def test_a_reader_is_folded_in_alone_as_among_others(
     engine: Engine, settings: ModelSettings, read: sp.csr_matrix
 ) -> None:
     """A reader's vector is a matter of their own ratings: alone it is the same, also for one the fit never saw."""
-    books, readers = _fitted(engine, read, settings)
+    books, user_factors = _fitted(engine, read, settings)
     profiles = _weighted(read, settings.profile_alpha)
-    alone = engine.readers(profiles[7], books, settings)
-    assert _dense(alone)[0] == pytest.approx(_dense(readers)[7], abs=1e-5)
+    alone = engine.user_factors(profiles[7], books, settings)
+    assert _dense(alone)[0] == pytest.approx(_dense(user_factors)[7], abs=1e-5)
     newcomer = sp.csr_matrix(profiles[7] + profiles[8])
-    scores = (engine.readers(newcomer, books, settings) @ books.T)[0]
+    scores = (engine.user_factors(newcomer, books, settings) @ books.T)[0]
     best = np.argsort(-np.where(newcomer.toarray()[0] > 0, -np.inf, scores))[:12]
     assert set((best % GROUPS).tolist()) == {7 % GROUPS, 8 % GROUPS}
 
@@ -124,13 +128,13 @@ def test_the_parts_of_a_score_add_up_to_it(
     engine: Engine, settings: ModelSettings, read: sp.csr_matrix
 ) -> None:
     """What the read books add makes the score of every book, and books of the same kind speak most."""
-    books, readers = _fitted(engine, read, settings)
+    books, user_factors = _fitted(engine, read, settings)
     profiles = _weighted(read, settings.profile_alpha)
     mine = profiles[4]
     places = mine.indices.astype(np.int64)
-    found = engine.parts(books, places, mine.data, np.arange(BOOKS + 1), settings)
+    found = engine.contributions(books, places, mine.data, np.arange(BOOKS + 1), settings)
     assert found.shape == (BOOKS + 1, 14)
-    scores = _dense(readers)[4].astype(np.float64) @ books.T.astype(np.float64)
+    scores = _dense(user_factors)[4].astype(np.float64) @ books.T.astype(np.float64)
     unread = np.setdiff1d(np.arange(BOOKS + 1), places)
     assert found[unread].sum(axis=1) == pytest.approx(scores[unread], abs=1e-4)
 
@@ -156,8 +160,8 @@ def test_what_goes_in_stays_as_it_was(
     training, profiles = (_weighted(read, settings.alpha), _weighted(read, 2.0))
     before = [(one.data.copy(), one.indices.copy()) for one in (training, profiles)]
     books = engine.books(training, settings, show_progress=False)
-    readers = engine.readers(profiles, books, settings)
-    personal.best(Factors(readers, books), read, np.ones(BOOKS + 1), settings, 5)
+    user_factors = engine.user_factors(profiles, books, settings)
+    personal.best(Factors(user_factors, books), read, np.ones(BOOKS + 1), settings, 5)
     for one, (data, indices) in zip((training, profiles), before, strict=True):
         assert (one.data == data).all()
         assert (one.indices == indices).all()
@@ -171,6 +175,6 @@ def test_a_less_certain_rating_says_less(
     for strong, weak in ((0, 1), (1, 0)):
         weights = np.array([10.0, 1.0], dtype=np.float32) * np.float32(settings.profile_alpha)
         profile = sp.csr_matrix((weights, ([0, 0], [strong, weak])), shape=(1, BOOKS + 1))
-        scores = (engine.readers(profile, books, settings) @ books.T)[0]
+        scores = (engine.user_factors(profile, books, settings) @ books.T)[0]
         scores[[strong, weak]] = -np.inf
         assert set((np.argsort(-scores)[:10] % GROUPS).tolist()) == {strong}

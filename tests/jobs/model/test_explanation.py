@@ -8,12 +8,12 @@ import polars as pl
 import pytest
 import scipy.sparse as sp
 
-from jobs import recommend, train
 from jobs.model import als, explanation
 from jobs.model import settings as model_settings
 from jobs.model.settings import ModelSettings
+from jobs.pipeline import recommend, train
 from schemas import tables
-from tests.jobs.judgement import groups
+from tests.jobs.evaluation import groups
 
 SETTINGS = model_settings.load(None)
 
@@ -24,8 +24,8 @@ def test_the_parts_add_up_to_the_score() -> None:
     books = generator.normal(size=(30, 6)).astype(np.float32)
     read, confidences = np.array([2, 7, 11]), np.array([5.0, 0.5, 20.0], dtype=np.float32)
     profile = sp.csr_matrix((confidences, (np.zeros(3, int), read)), shape=(1, 30))
-    scores = als.readers(profile, books, SETTINGS) @ books.T
-    found = als.parts(books, read, confidences, np.arange(30), SETTINGS)
+    scores = als.user_factors(profile, books, SETTINGS) @ books.T
+    found = als.contributions(books, read, confidences, np.arange(30), SETTINGS)
     assert found.shape == (30, 3)
     assert found.sum(axis=1) == pytest.approx(scores[0], abs=1e-4)
 
@@ -35,7 +35,7 @@ def test_the_book_of_the_same_kind_speaks_most() -> None:
     books = np.zeros((4, 2), dtype=np.float32)
     books[[0, 1], 0] = 1
     books[[2, 3], 1] = 1
-    found = als.parts(
+    found = als.contributions(
         books,
         np.array([0, 2]),
         np.array([10.0, 10.0], dtype=np.float32),
@@ -59,7 +59,7 @@ def test_a_release_names_the_read_books_that_speak_most(
     recommend.run(folder, "a test")
     lists = pl.read_parquet(folder.lists, columns=[tables.USER_ID, tables.BOOK_IDS, tables.SCORES])
     user, books, scores = lists.row(0)
-    found = explanation.because(folder, user, books[0], limit=groups.BOOKS)
+    found = explanation.contributions(folder, user, books[0], limit=groups.BOOKS)
     assert {one.book_id % groups.GROUPS for one in found[:3]} == {user % groups.GROUPS}
     assert [one.part for one in found] == sorted((one.part for one in found), reverse=True)
     assert {one.book_id for one in found} <= set(groups.pairs()[groups.pairs()[:, 0] == user, 1])

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from jobs.ingest import settings as row_settings
+from jobs.ingest.settings import RowSettings
 from jobs.model import settings as model_settings
+from jobs.model.settings import as_mapping
 from jobs.release import identity
 from jobs.release.identity import InputFile, release_id
-from jobs.source.settings import RowSettings
-from tests.jobs.command_line import run
-from tests.releases import write_release
+from tests.harness.command_line import run
+from tests.harness.releases import write_release
 
 INPUTS = (InputFile("ratings/ds=2026-01-01/part-0.parquet", 3, "ab"),)
 MODEL = model_settings.load(None)
@@ -31,7 +33,7 @@ def _files(folder: Path) -> dict[Path, bytes]:
 
 
 def _id(rows: RowSettings = RowSettings()) -> str:  # noqa: B008  # frozen
-    return release_id("2026-01-01", INPUTS, MODEL, rows)
+    return release_id("2026-01-01", INPUTS, as_mapping(MODEL), row_settings.as_mapping(rows))
 
 
 def test_what_is_in_an_id(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -44,8 +46,8 @@ def test_what_is_in_an_id(monkeypatch: pytest.MonkeyPatch) -> None:
         with monkeypatch.context() as patch:
             patch.setattr(identity, "version", lambda name, other=library: str(name == other))
             found.add(_id())
-    found.add(release_id("2026-01-01", INPUTS, replace(MODEL, seed=2)))
-    found.add(release_id("2026-01-01", (replace(INPUTS[0], sha256="ac"),), MODEL))
+    found.add(release_id("2026-01-01", INPUTS, as_mapping(replace(MODEL, seed=2)), {}))
+    found.add(release_id("2026-01-01", (replace(INPUTS[0], sha256="ac"),), as_mapping(MODEL), {}))
     assert len(found) == 1 + 1 + 5 + 2
     with monkeypatch.context() as patch:
         patch.setattr(

@@ -8,7 +8,7 @@ import pytest
 
 from jobs.release import manifest
 from jobs.runtime.errors import BrokenInput
-from tests.releases import write_release
+from tests.harness.releases import write_release
 
 
 def test_a_manifest_says_what_the_release_is_made_of(tmp_path: Path) -> None:

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from jobs.release import journal, references
-from jobs.release.folder import Artifacts, ReleaseFolder
-from tests.jobs.command_line import run
-from tests.releases import write_release
+from jobs.runtime.artifacts import Artifacts, ReleaseFolder
+from tests.harness.command_line import run
+from tests.harness.releases import write_release
 
 DAYS = ("2026-01-01", "2026-01-02", "2026-01-03")
 NEXT = "2026-01-04"
@@ -50,7 +50,7 @@ def test_the_next_older_release_is_the_reference(
         assert ended.outcome == {"reference": older, "missing": lost}
         for release in lost:
             assert (
-                f"note: release {release} of {release[:10]} cannot be the reference" in ended.told
+                f"note: release {release} of {release[:10]} cannot be the reference" in ended.text
             )
 
 
@@ -64,7 +64,7 @@ def test_a_reference_that_is_gone_is_refused_by_name(
         ended = run(
             capsys, *command.split(), *("--release", new.release, "--reference", three[2].release)
         )
-        assert ended.exit_code == 4, ended.told
+        assert ended.exit_code == 4, ended.text
         assert f"the reference {three[2].release} of 2026-01-03 is gone" in ended.outcome["error"]
         assert "--reference-for" in ended.outcome["do"]
     lost = [three[2].release]

@@ -5,15 +5,16 @@ from collections.abc import Iterator
 
 import pytest
 
-from jobs import activate, list_releases, publish, restore, retire, rollback, steer
-from jobs.release import journal, seal
-from jobs.release.folder import Artifacts
+from jobs.operations import canary, releases, restore, rollback
+from jobs.pipeline import activate, publish, retire
+from jobs.release import checksum, journal
+from jobs.runtime.artifacts import Artifacts
 from jobs.runtime.errors import GateRefused, TryLater
 from jobs.runtime.settings import Settings
 from jobs.store import changes
 from jobs.store.changes import Store
-from tests import store as outside
-from tests.releases import write_release
+from tests.harness import store as outside
+from tests.harness.releases import write_release
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ def test_a_held_up_command_cannot_act_after_it_was_given_up(
     live = outside.go_live(artifacts, settings, "2026-01-01")
     folder = write_release(artifacts.root, "2026-01-02", variant=1)
     publish.run(folder, settings)
-    generation = opened.catalog.read().generation
+    generation = opened.registry.read().generation
     intent = journal.append(
         artifacts.journal,
         journal.ACTIVATE,
@@ -40,11 +41,11 @@ def test_a_held_up_command_cannot_act_after_it_was_given_up(
         expected=generation,
     )
     changes.settled(opened)
-    late = opened.catalog.change(
+    late = opened.registry.change(
         "activate", journal.name(intent), generation, generation + 1, folder.release, 0
     )
     assert late.word == "closed"
-    found = list_releases.run(artifacts, settings)
+    found = releases.run(artifacts, settings)
     assert (found.live, found.behind_journal) == (live, False)
     outcome = journal.read(artifacts.journal)[-1]
     assert (outcome["of"], outcome["result"], outcome["settled_by"]) == (
@@ -79,7 +80,7 @@ def test_the_journal_is_copied_to_redis(
     outside.go_live(artifacts, settings, "2026-01-01")
     entries = journal.read(artifacts.journal)
     copied = outside.fields(settings, "shelf:journal")
-    assert {int(name): seal.opened(value) for name, value in copied.items()} == {
+    assert {int(name): checksum.opened(value) for name, value in copied.items()} == {
         e["seq"]: e for e in entries
     }
     outside.put_back(settings, {b"1": copied[b"1"]}, "shelf:journal")
@@ -96,12 +97,12 @@ def test_a_lost_rollback_is_not_built_upon(artifacts: Artifacts, settings: Setti
     before = outside.fields(settings)
     rollback.run(artifacts, settings, to=None, by="ada", reason="odd")
     outside.put_back(settings, before)
-    found = list_releases.run(artifacts, settings)
+    found = releases.run(artifacts, settings)
     assert (found.live, found.behind_journal, found.journal_live) == (new, True, old)
     steps = (
         lambda: activate.run(artifacts, third.release, settings),
         lambda: rollback.run(artifacts, settings, to=None, by="ada", reason="again"),
-        lambda: steer.start(
+        lambda: canary.start(
             artifacts, settings, release=third.release, share=0.5, by="ada", reason="x"
         ),
         lambda: retire.run(settings),
@@ -139,7 +140,7 @@ def test_a_lost_quarantine_comes_back_with_the_next_command(
     outside.wipe(settings)
     with pytest.raises(GateRefused, match="quarantined"):
         publish.run(write_release(artifacts.root, "2026-01-02"), settings)
-    assert len(opened.catalog.read().quarantine) == 1
+    assert len(opened.registry.read().quarantine) == 1
 
 
 def test_force_activates_over_what_was_lost(artifacts: Artifacts, settings: Settings) -> None:
@@ -151,7 +152,7 @@ def test_force_activates_over_what_was_lost(artifacts: Artifacts, settings: Sett
     with pytest.raises(TryLater, match="restore"):
         activate.run(artifacts, folder.release, settings)
     assert activate.run(artifacts, folder.release, settings, force=True).generation == 2
-    assert not list_releases.run(artifacts, settings).behind_journal
+    assert not releases.run(artifacts, settings).behind_journal
 
 
 def test_a_refusal_is_written_down(artifacts: Artifacts, settings: Settings) -> None:

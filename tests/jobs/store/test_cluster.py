@@ -7,7 +7,7 @@ from jobs.runtime.errors import NightshelfError, TryLater, WrongUsage
 from jobs.runtime.settings import Settings
 from jobs.store.cluster import connected
 from schemas.environment import Node
-from tests import store as outside
+from tests.harness import store as outside
 
 
 def test_no_cluster_at_the_address() -> None:

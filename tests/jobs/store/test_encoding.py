@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobs.release import manifest
-from jobs.release.folder import ReleaseFolder
+from jobs.runtime.artifacts import ReleaseFolder
 from jobs.runtime.errors import BrokenInput
 from jobs.runtime.files import write_table
 from jobs.store import encoding
 from jobs.store.encoding import Stored
-from schemas import keys, tables, values
-from tests.releases import list_of, scores_of, write_release
+from schemas import keys, sources, tables, values
+from tests.harness.releases import list_of, scores_of, write_release
 
 halves = st.floats(width=16, allow_nan=False, allow_infinity=False)
 entries = st.lists(st.tuples(st.integers(0, 65_535), halves), max_size=120)
@@ -148,7 +148,7 @@ def test_a_bucket_that_holds_nobody_exists(tmp_path: Path) -> None:
         [
             {
                 tables.USER_ID: 2 * user,
-                tables.SOURCE: tables.SOURCE_ALS,
+                tables.SOURCE: sources.ALS,
                 tables.BOOK_IDS: [1],
                 tables.SCORES: [1.0],
             }
@@ -170,7 +170,7 @@ def test_large_ids_take_four_bytes(tmp_path: Path) -> None:
         [
             {
                 tables.USER_ID: 1,
-                tables.SOURCE: tables.SOURCE_ALS,
+                tables.SOURCE: sources.ALS,
                 tables.BOOK_IDS: [70_000],
                 tables.SCORES: [1.0],
             }

@@ -8,17 +8,18 @@ from pathlib import Path
 import pytest
 
 from deploy.local import cluster
-from jobs import activate, audit, publish
-from jobs.release.folder import Artifacts
+from jobs.operations import audit
+from jobs.pipeline import activate, publish
+from jobs.runtime.artifacts import Artifacts
 from jobs.runtime.errors import TryLater
 from jobs.runtime.settings import Settings
 from jobs.store import changes, removal
 from jobs.store.changes import Store
 from jobs.store.lease import Lease
 from schemas.environment import Node
-from tests import store as outside
 from tests.conftest import free_ports
-from tests.releases import write_release
+from tests.harness import store as outside
+from tests.harness.releases import write_release
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ def opened(settings: Settings, artifacts: Artifacts) -> Iterator[Store]:
 
 
 def _lease(store: Store, release: str, duration_s: int) -> Lease:
-    lease = Lease(store.cluster, store.catalog, release, duration_s)
+    lease = Lease(store.cluster, store.registry, release, duration_s)
     lease.begin()
     return lease
 
@@ -43,7 +44,7 @@ def test_a_removal_held_up_past_its_lease_removes_nothing(
     publish.run(folder, settings)
     frozen = _lease(opened, folder.release, 0)
     taken = ("begin_retire", folder.release, 0, frozen.token, "me", frozen.duration_ms)
-    assert opened.catalog.change(*taken).ok
+    assert opened.registry.change(*taken).ok
     publish.run(folder, settings)
     activate.run(artifacts, folder.release, settings)
     names = removal.key_names("shelf", folder.release, 1, 1)

@@ -14,8 +14,8 @@ from jobs.runtime.settings import Settings
 from jobs.store import encoding, loading
 from jobs.store.encoding import Stored
 from jobs.store.loading import Difference
-from tests import store
-from tests.releases import write_release
+from tests.harness import store
+from tests.harness.releases import write_release
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def test_every_kind_of_damage_is_found_and_mended(cluster: RedisCluster, what: S
         users[4]: Difference(users[4], tuple(sorted(what.hashes[users[4]]))),
         what.meta_key: Difference(what.meta_key, (b"",)),
     }
-    loading.mend(cluster, what, found)
+    loading.repair(cluster, what, found)
     assert loading.differences(cluster, what, keep_going=go_on) == []
 
 
@@ -89,7 +89,7 @@ def test_a_description_of_another_type_is_mended(cluster: RedisCluster, what: St
     cluster.hset(what.meta_key, "a", "b")
     found = loading.differences(cluster, what, keep_going=go_on)
     assert found == [Difference(what.meta_key, (b"",))]
-    loading.mend(cluster, what, found)
+    loading.repair(cluster, what, found)
     assert loading.differences(cluster, what, keep_going=go_on) == []
 
 
@@ -148,4 +148,4 @@ def test_whoever_is_told_to_stop_stops(
 def test_differences_are_told_in_words() -> None:
     """A few by name, the rest as a number."""
     many = [Difference("key", (b"1", b"2")), Difference("other", (b"",), (b"9",))]
-    assert loading.told(many, shown=3) == "key 1, key 2, other and 1 more"
+    assert loading.as_text(many, shown=3) == "key 1, key 2, other and 1 more"

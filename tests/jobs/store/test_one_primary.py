@@ -10,17 +10,18 @@ import pytest
 import redis
 
 from deploy.local import cluster
-from jobs import audit, explain, list_releases, publish, restore, retire, rollback, steer
-from jobs.release.folder import Artifacts
+from jobs.operations import audit, canary, releases, restore, rollback, why
+from jobs.pipeline import publish, retire
+from jobs.runtime.artifacts import Artifacts
 from jobs.runtime.errors import BrokenInput, TryLater
 from jobs.runtime.settings import Settings
 from jobs.store.cluster import connected
 from schemas.environment import Node
-from tests import store
 from tests.conftest import free_ports, running_cluster, running_nodes
-from tests.releases import list_of, write_release
+from tests.harness import store
+from tests.harness.releases import list_of, write_release
+from tests.harness.waiting import until
 from tests.serving.conftest import ending, is_ready, start_replica
-from tests.waiting import until
 
 
 @pytest.fixture
@@ -37,17 +38,17 @@ def test_every_command_works_with_one_primary(lone: Settings) -> None:
     second = store.go_live(artifacts, lone, "2026-01-02", variant=1)
     third = write_release(lone.artifacts, "2026-01-03", variant=2)
     assert publish.run(third, lone).confirmed_by_redis_replicas is None
-    steer.start(artifacts, lone, release=third.release, share=0.5, by="ada", reason="x")
-    steer.promote(artifacts, lone, by="ada", reason="x")
+    canary.start(artifacts, lone, release=third.release, share=0.5, by="ada", reason="x")
+    canary.promote(artifacts, lone, by="ada", reason="x")
     assert rollback.run(artifacts, lone, to=second, by="ada", reason="x").release == second
     store.wipe(lone)
     assert restore.run(artifacts, lone).release == second
     assert audit.run(artifacts, lone, sample=None).differing == 0
-    assert explain.run(artifacts, lone, 7).items[0]["book_id"] == list_of(7, variant=1)[0]
+    assert why.run(artifacts, lone, 7).items[0]["book_id"] == list_of(7, variant=1)[0]
     with store.connected(lone) as client:
         client.set(f"shelf:{first}:users:0", "left behind")
     assert retire.run(lone).keys_removed == 1
-    assert list_releases.run(artifacts, lone).live == second
+    assert releases.run(artifacts, lone).live == second
 
 
 def test_an_edge_replica_serves_from_one_primary(lone: Settings) -> None:

@@ -9,17 +9,18 @@ import pytest
 import redis
 
 from deploy.local import cluster
-from jobs import activate, audit, check_store, list_releases, publish, restore
+from jobs.operations import audit, check_store, releases, restore
+from jobs.pipeline import activate, publish
 from jobs.release import manifest
-from jobs.release.folder import Artifacts, ReleaseFolder
+from jobs.runtime.artifacts import Artifacts, ReleaseFolder
 from jobs.runtime.errors import BrokenInput
 from jobs.runtime.settings import Settings
 from jobs.store import encoding, soundness
 from jobs.store.soundness import Primary
 from schemas.environment import Node
-from tests import store
 from tests.conftest import free_ports, running_nodes
-from tests.releases import write_release
+from tests.harness import store
+from tests.harness.releases import write_release
 
 USERS = 600
 KB = 1024
@@ -91,7 +92,7 @@ def test_publish_refuses_what_would_push_lists_out(
     assert "noeviction" in caught.value.do
     assert store.fields(evicting) == before
     assert evicted(evicting) == lost
-    assert list_releases.run(artifacts, evicting).missing[live]["values"] == 0
+    assert releases.run(artifacts, evicting).missing[live]["values"] == 0
     limit(evicting, 4096 * KB)
     roomy = publish.run(folder, evicting)
     assert any("maxmemory-policy is allkeys-lru" in warning for warning in roomy.warnings)
@@ -113,7 +114,7 @@ def test_restore_completes_the_live_release_and_leaves_what_has_no_room(
     limit(evicting, 400 * KB)
     with pytest.raises(BrokenInput, match=f"{live} is whole, the previous one is not"):
         restore.run(artifacts, evicting)
-    missing = list_releases.run(artifacts, evicting).missing
+    missing = releases.run(artifacts, evicting).missing
     assert (missing[live]["values"], missing[previous]["keys"]) == (0, 3)
     assert audit.run(artifacts, evicting, sample=None).differing == 0
 

@@ -1,0 +1,1 @@
+"""What the DAGs share: starting commands, settings, deadlines, approvals, the order of days."""

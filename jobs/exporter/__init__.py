@@ -1,0 +1,1 @@
+"""Metrics of the batch for Prometheus, from files."""

@@ -1,0 +1,1 @@
+"""Sources: fetching, landing and reading them."""

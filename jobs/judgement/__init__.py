@@ -1,1 +1,0 @@
-"""Metrics, intervals, baselines and the verdict."""

@@ -1,0 +1,1 @@
+"""The night: one module a step, in the order of `run`."""

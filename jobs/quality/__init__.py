@@ -1,1 +1,0 @@
-"""Checks on tables and their reports."""

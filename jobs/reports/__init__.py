@@ -1,0 +1,1 @@
+"""Every page for people: data, model, stopped days, with their templates."""

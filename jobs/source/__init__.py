@@ -1,1 +1,0 @@
-"""Goodbooks files and dated drops as they are found."""

@@ -1,0 +1,1 @@
+"""Expectations on tables, judged by Great Expectations."""
