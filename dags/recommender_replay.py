@@ -3,7 +3,7 @@
 **Started by hand**: the form takes the folder and a range of days. The rows' order becomes their day of arrival: the
 first share lands on the first day, the rest spreads evenly over the days after it. Running it twice with the same
 fields lands the same drops. Days that are not there yet are seen by no run of `recommender_train`: extract takes what
-had arrived by the end of its own day, so a whole range may be landed at once. A source with dates of its own skips
+had arrived by the end of its own day, so a complete range may be landed at once. A source with dates of its own skips
 this DAG and writes `drops/ratings/ds=YYYY-MM-DD/` itself.
 """
 

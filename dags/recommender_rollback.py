@@ -19,7 +19,7 @@ with DAG(
     catchup=False,
     max_active_runs=1,
     is_paused_upon_creation=False,
-    # A rollback is asked for by someone who watches it: they are told at once, after one more try.
+    # A rollback is asked for by someone who watches it: they are reported at once, after one more try.
     default_args={**DEFAULT_ARGS, "retries": 1},
     tags=["nightshelf", "rollback"],
     params={

@@ -1,4 +1,4 @@
-"""Train one day's release and judge it; publishing it is `recommender_publish`'s.
+"""Train one day's release and validate it; publishing it is `recommender_publish`'s.
 
 **A run stands for one partition**, the day in its partition key (`YYYY-MM-DD`). Each midnight (UTC, or of the zone in
 `NIGHTSHELF_TIMEZONE`) schedules the day that has just ended. The steps see what had arrived by the end of that day and
@@ -14,7 +14,7 @@ lists, report, announce. All work runs in the pool `nightshelf` (one slot). `ann
 
 **The reference release** is the newest activated release of an earlier partition. Before it is chosen, `turn` waits for
 earlier partitions that are being trained and `reference` for earlier ones that are being published, so each day of a
-backfill is judged against the day before it, however many runs are active at a time.
+backfill is compared with the day before it, however many runs are active at a time.
 
 **Reports**: `report` writes the pages on data and model, also of a day that was stopped; they are the tabs *Data
 report* and *Model report* of this run.

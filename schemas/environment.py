@@ -84,7 +84,7 @@ def _addresses(variable: str, text: str) -> tuple[tuple[Node, ...], dict[str, An
 
 
 def _numbers(text: str) -> tuple[int, ...]:
-    """Return different whole numbers, ascending: in whatever order they are named, they mean the same."""
+    """Return different integers, ascending: in whatever order they are named, they mean the same."""
     parts = [part.strip() for part in text.split(",")]
     for part in parts:
         if not part.removeprefix("-").isdecimal():

@@ -18,10 +18,10 @@ this one key) and `<ns>:journal` (a hash, a copy of the durable one).
 
 DEFAULT_NAMESPACE = "shelf"
 
-#: The one field of a bucket that holds nobody: every bucket of a whole release exists.
+#: The one field of a bucket that holds nobody: every bucket of a complete release exists.
 EMPTY_BUCKET = ""
 
-#: Fields of the catalog hash.
+#: Fields of the release registry hash.
 GENERATION = "generation"
 LIVE = "live"
 LIVE_PARTITION = "live_partition"
@@ -40,7 +40,7 @@ POINTER_FIELDS = (GENERATION, LIVE, PREVIOUS, CANARY, CANARY_SHARE, ACTIVATED_AT
 
 
 def registry(namespace: str) -> str:
-    """Return the key of the catalog, the one key that says what is live."""
+    """Return the key of the release registry, the one key that says what is live."""
     return f"{namespace}:catalog"
 
 
@@ -50,7 +50,7 @@ def journal(namespace: str) -> str:
 
 
 def release_field(release: str) -> str:
-    """Return the catalog field that describes a loaded release."""
+    """Return the release registry field that describes a loaded release."""
     return f"{RELEASE_FIELD}{release}"
 
 

@@ -1,4 +1,4 @@
-"""The live pointer as an edge replica reads it: the head of the catalog hash.
+"""The live pointer as an edge replica reads it: the head of the release registry hash.
 
 In: the values of `schemas.keys.POINTER_FIELDS`. Out: a `Pointer`, or None where no release is live.
 Guarantees that a user falls to the canary by a hash of the id alone, the same on every replica and for

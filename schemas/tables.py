@@ -91,7 +91,7 @@ BOOKS = pa.schema(
     ]
 )
 
-#: Undated wishes: (user, book) pairs of `to_read.csv`, sorted by both, no repeats.
+#: Undated `to_read` rows: (user, book) pairs of `to_read.csv`, sorted by both, no repeats.
 TO_READ = pa.schema(
     [
         pa.field(USER_ID, pa.int32(), nullable=False),

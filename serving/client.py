@@ -89,7 +89,7 @@ async def answering(search: Search, current: RedisCluster) -> AsyncIterator[Redi
     """Give the first client that answers for the lost key: the current one, or a new one that learned from one node.
 
     Another node is asked every 200 ms, also while earlier ones hang: the current one may wait a second for a lost
-    packet, a node that is frozen would hold up all of it, and one that is cut off from the others tells of a topology
+    packet, a node that is frozen would hold up all of it, and one that is cut off from the others describes a topology
     that is no more. New ones that are not given are closed.
     """
     found = search.found

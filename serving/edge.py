@@ -102,8 +102,8 @@ class Edge:
     async def value(self, shelf: Shelf, prefix: str, buckets: int, entity: int) -> bytes | None:
         """Return what a release holds for a user or book, None where it holds nothing for it.
 
-        Raises LookupFailed also when the store has lost it and is perhaps about to have it again: when the whole hash
-        is gone, or the description, which is removed first and written last.
+        Raises LookupFailed also when the store has lost it and is perhaps about to have it again: when the complete
+        hash is gone, or the description, which is removed first and written last.
         """
         key = f"{prefix}{entity % buckets}"
         deadline_s = self.settings.lookup_deadline_ms / 1000
@@ -142,7 +142,7 @@ class Edge:
                 kind = meta.sources.get(value[0]) if value is not None else None
                 if value is not None and kind is not None:
                     inside = answers.items(value, limit, meta.id_bytes)
-                    # A list is empty only where its user has rated the whole catalogue.
+                    # A list is empty only where its user has rated the complete catalogue.
                     exhausted = sources.CATALOGUE_EXHAUSTED
                     return kind.source, kind.reason if inside else exhausted, inside
                 reason = sources.UNKNOWN_USER
@@ -187,7 +187,7 @@ class Edge:
 
 
 class _Kept(dict[int, Header]):
-    """Cache-Control of answers, by the whole seconds for which the pointer behind them is still followed.
+    """Cache-Control of answers, by the full seconds for which the pointer behind them is still followed.
 
     A cache may show an answer as long again while it renews it, and the last one while nobody answers, but never for
     longer than the replica itself would have given it.

@@ -170,7 +170,7 @@ class HotPath:
 async def send_answer(
     send: Send, status: int, body: bytes, headers: list[Header], *, head: bool
 ) -> None:
-    """Send a whole answer; with `head` its body is measured and left out."""
+    """Send a complete answer; with `head` its body is measured and left out."""
     if status != _NOT_MODIFIED:
         headers.append((b"content-length", b"%d" % len(body)))
     await send({"type": "http.response.start", "status": status, "headers": headers})

@@ -2,7 +2,7 @@
 
 In: keys and fields. Out: their values. Guarantees that each look-up gets its value or a `LookupFailed` within the
 deadline whatever goes wrong, and that no node's trouble holds up another's. Redirects are the client library's
-business; a client that does not answer any more is replaced by a fresh one, which learns the topology anew.
+business; a client that does not answer any more is replaced by a fresh one, which learns the topology again.
 
 Each node has one pipeline under way at a time, and what comes meanwhile goes with the next one. A silent node
 is tried by one pipeline now and then; what comes meanwhile fails at once instead of waiting as well.
@@ -54,7 +54,7 @@ class Lookups:
     """The one way to Redis of this process."""
 
     def __init__(self, settings: Settings, observe: Callable[[float], None]) -> None:
-        """Connect lazily; `observe` is told the seconds of every pipeline."""
+        """Connect lazily; `observe` is called with the seconds of every pipeline."""
         self._settings = settings
         self._loop = asyncio.get_running_loop()
         self._deadline_s = settings.lookup_deadline_ms / 1000
@@ -101,7 +101,7 @@ class Lookups:
     async def read(self, *command: str) -> Any:
         """Return what the library makes of the answer, within a second. Raises LookupFailed otherwise.
 
-        Asked of the node itself: the cluster's client would answer one dead node by learning the topology anew again
+        Asked of the node itself: the cluster's client would answer one dead node by learning the topology again
         and again, and one that is cut off by closing the connections to all.
         """
         try:

@@ -28,7 +28,7 @@ class BadParameter(ValueError):
 
 
 def identifier(text: str, field: str) -> int:
-    """Return a user or book id. Raises BadParameter unless it is a whole number from 1 to 2,147,483,647."""
+    """Return a user or book id. Raises BadParameter unless it is an integer from 1 to 2,147,483,647."""
     number = _number(text)
     if not 1 <= number <= GREATEST_ID:
         raise BadParameter(field, f"must be a whole number from 1 to {GREATEST_ID}")
@@ -41,7 +41,7 @@ def _number(text: str) -> int:
 
 
 def limit(text: str) -> int:
-    """Return a limit. Raises BadParameter unless it is a whole number from 1 to 100."""
+    """Return a limit. Raises BadParameter unless it is an integer from 1 to 100."""
     number = _number(text)
     if not 1 <= number <= GREATEST_LIMIT:
         raise BadParameter("limit", f"must be a whole number from 1 to {GREATEST_LIMIT}")

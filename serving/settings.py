@@ -15,7 +15,7 @@ from schemas.environment import Node, read
 
 @dataclass(frozen=True)
 class Settings:
-    """What an edge replica can be told; see the table in serving/README.md."""
+    """Settings of an edge replica; see the table in serving/README.md."""
 
     edge_host: str = "127.0.0.1"
     edge_port: int = 8081

@@ -1,7 +1,7 @@
 """What an edge replica knows: the pointer, and of each release it serves how to read it and what is popular.
 
-In: the catalog and a release's description in Redis. Out: one immutable `View`. Guarantees that a release is in the
-view only when its description and its popularity lists were read, so that an answer is made from one release.
+In: the release registry and a release's description in Redis. Out: one immutable `View`. Guarantees that a release is
+in the view only when its description and its popularity lists were read, so that an answer is made from one release.
 """
 
 import functools
@@ -77,7 +77,7 @@ async def read_shelf(lookups: Lookups, namespace: str, release: str) -> Shelf | 
 
 
 async def read_loaded(lookups: Lookups, namespace: str, release: str) -> Shelf | None:
-    """Return a release that the catalog calls verified, or None. Raises LookupFailed and Unreadable."""
+    """Return a release that the release registry calls verified, or None. Raises LookupFailed and Unreadable."""
     registry, field = keys.registry(namespace), keys.release_field(release)
     raw: bytes | None = await lookups.read("HGET", registry, field)
     if raw is None or b'"verified"' not in raw:

@@ -37,7 +37,7 @@ _PROGRESS_S = 20.0
 
 
 class CommandFailed(AirflowException):
-    """The command failed in a way that a retry may mend (Redis, the disk, another publisher)."""
+    """The command failed in a way that a retry may repair (Redis, the disk, another publisher)."""
 
 
 class NothingYet(AirflowException):
@@ -74,7 +74,7 @@ def _hand_on(problem: Problem) -> None:
 
 
 def refuse(problem: Problem) -> NoReturn:
-    """Fail the task for good; see `tell`."""
+    """Fail the task permanently; see `tell`."""
     tell(problem)
     raise AirflowFailException(problem.what)
 

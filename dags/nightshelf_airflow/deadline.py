@@ -16,7 +16,7 @@ from airflow.sdk import DeadlineAlert, DeadlineReference, SyncCallback
 
 _log = logging.getLogger(__name__)
 _TIMEOUT_S = 10
-#: It is told once; Alertmanager would take it for over after five minutes. The next day has an alert of its own.
+#: It is reported once; Alertmanager would take it for over after five minutes. The next day has an alert of its own.
 _LASTS = timedelta(days=1)
 
 

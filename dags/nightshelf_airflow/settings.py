@@ -20,7 +20,7 @@ RELEASES = Asset("nightshelf_release", uri="nightshelf://releases", group="night
 #: The zone whose midnights cut the source's days; the jobs read the same variable.
 TIMEZONE = os.environ.get("NIGHTSHELF_TIMEZONE") or "UTC"
 
-#: Midnight in that zone, so that a backfill's bounds are whole days.
+#: Midnight in that zone, so that a backfill's bounds are complete days.
 SCHEDULE = os.environ.get("NIGHTSHELF_SCHEDULE", "0 0 * * *")
 
 #: How long a held release waits for a person; silence is a no. Below a day, so that the next day finds it settled.

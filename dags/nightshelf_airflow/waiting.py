@@ -93,7 +93,7 @@ def report_if_late(context: dict[str, Any], interval_s: float = 0, **_unused: An
 
 
 def _landed_at(day: str) -> datetime | None:
-    """Return since when a drop is complete, now if it is not yet; None if that cannot be told."""
+    """Return since when a drop is complete, now if it is not yet; None if that is not known."""
     program = os.environ.get("NIGHTSHELF_COMMAND") or str(DEFAULT_COMMAND)
     try:
         process = subprocess.run(

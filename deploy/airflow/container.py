@@ -25,7 +25,7 @@ _PARTS = {
 
 @dataclass(frozen=True)
 class ContainerSettings:
-    """What a part is told beside `AirflowSettings`; without defaults: a missing one is refused."""
+    """What a part is given beside `AirflowSettings`; without defaults: a missing one is refused."""
 
     airflow_secret: str
     airflow_password: str

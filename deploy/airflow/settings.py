@@ -1,4 +1,4 @@
-"""Where Airflow listens and keeps its state on this machine, and what it is told through its environment.
+"""Where Airflow listens and keeps its state on this machine, and what it is given through its environment.
 
 In: variables with the prefix `NIGHTSHELF_`. Out: a frozen `AirflowSettings` and the environment of its processes.
 Guarantees that secrets come from the environment or from files of mode 600 below the state folder, are the same
@@ -35,7 +35,7 @@ class AirflowSettings:
     airflow_database: str | None = None
     airflow_secret: str | None = None
     airflow_password: str | None = None
-    #: Where its metrics are told by StatsD. A datagram that nobody takes costs nothing.
+    #: Where its metrics go by StatsD. A datagram that nobody takes costs nothing.
     airflow_statsd_host: str = HOST
     airflow_statsd_port: int = 8125
 

@@ -86,7 +86,7 @@ def form(ports: Sequence[int], redis_replicas: int = 0, hosts: Sequence[str] | N
     try:
         for client in clients:
             _until(_answers, client, "does not answer")
-        # A formed cluster that was started anew is not whole at once, and joins by itself.
+        # A formed cluster that was started again is not complete at once, and joins by itself.
         # A lone node knows all nodes, itself, before it is a cluster.
         known = all(_knows(client, len(ports)) for client in clients)
         if not known or not any(_has_slots(client) for client in clients):

@@ -1,8 +1,8 @@
-"""What `make monitoring` runs, and what it is told: command lines, Prometheus's targets, configurations.
+"""What `make monitoring` runs, and what it is given: command lines, Prometheus's targets, configurations.
 
 In: ports and the addresses of the local stack. Out: command lines by name, and files below a folder. Guarantees that
-every address is on loopback, that what is asked and judged is what stands in `monitoring/`, and that Alertmanager has
-nobody to tell.
+every address is on loopback, that what is scraped and checked is what stands in `monitoring/`, and that Alertmanager
+has nobody to tell.
 """
 
 import json
@@ -53,7 +53,7 @@ def exporters(
     at = settings.address
     collectd = folder / "collectd.conf"
     collectd.write_text(_collectd(settings, statsd_port), encoding="utf-8")
-    # Reading each page of each process for its share of memory costs seconds; the resident size is told without.
+    # Reading each page of each process for its share of memory costs seconds; the resident size is reported without.
     cheap = ("-threads=false", "-gather-smaps=false", "-recheck")
     commands: dict[str, list[str]] = {
         "node": ["prometheus-node-exporter", f"--web.listen-address={at('node_exporter')}"],

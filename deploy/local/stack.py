@@ -94,7 +94,7 @@ def _redis(port: int, folder: Path) -> Program:
 
 
 def up_redis(settings: LocalSettings) -> None:
-    """Start the process manager and the Redis Cluster; wait until the cluster is whole.
+    """Start the process manager and the Redis Cluster; wait until the cluster is complete.
 
     Raises PortTaken, SupervisionProblem or deploy.local.cluster.ClusterProblem.
     """

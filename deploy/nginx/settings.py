@@ -1,4 +1,4 @@
-"""What NGINX can be told, read from the environment here and nowhere else.
+"""Settings of NGINX, read from the environment here and nowhere else.
 
 In: variables with the prefix `NIGHTSHELF_NGINX_`. Out: one frozen `NginxSettings`. Guarantees that nothing gets into
 the configuration that was not matched against a narrow pattern first: a value with a blank, a brace or a

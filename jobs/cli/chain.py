@@ -1,4 +1,4 @@
-"""The command that runs the whole chain for one day."""
+"""The command that runs the complete chain for one day."""
 
 from datetime import datetime
 
@@ -28,7 +28,7 @@ def run(
     unchanged_ok: bool,
     future_ok: bool,
 ) -> None:
-    """Run the whole chain for one day, from drops to the live release."""
+    """Run the complete chain for one day, from drops to the live release."""
     from jobs.pipeline import run as chain
     from jobs.store.activation import Approval
 

@@ -1,4 +1,4 @@
-"""Commands that judge: evaluate, model-report, backtest, tune."""
+"""Commands that validate: evaluate, model-report, backtest, tune."""
 
 import sys
 from pathlib import Path

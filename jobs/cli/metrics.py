@@ -32,5 +32,5 @@ def metrics(listen: str | None, out: Path | None) -> None:
     host, _, port = str(listen).rpartition(":")
     if not host or not port.isdecimal():
         raise WrongUsage(f"{listen!r} is no address", "--listen", "give HOST:PORT")
-    day.latest()  # a zone that is none is told at once
+    day.latest()  # a zone that is none is reported at once
     step.serve(artifacts, Node(host, int(port)), day.latest)

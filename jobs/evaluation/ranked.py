@@ -1,4 +1,4 @@
-"""Ranked lists as one matrix: what every judgement is computed from.
+"""Ranked lists as one matrix: what every evaluation is computed from.
 
 In: lists of a release, or scores of a baseline. Out: `Ranked`, books by rank a user. Guarantees one form for
 candidates, references and baselines, so that all are measured by the same code; a place without a book is -1.

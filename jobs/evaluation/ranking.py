@@ -1,4 +1,4 @@
-"""A model judged as it would serve: fit on a history, rank for the users it knows.
+"""A model evaluated as it would serve: fit on a history, rank for the users it knows.
 
 In: the accepted rows up to a cut, the catalogue. Out: lists as a matrix, by the same code as the release's own lists.
 Guarantees that nothing after the cut is used, that read books are left out, and that a user whom the model does
@@ -25,7 +25,7 @@ from schemas.tables import BOOK_ID, RATING, USER_ID
 
 @dataclass(frozen=True)
 class History:
-    """Rows before a cut, in order of arrival, with users and books as positions; `books` is the whole catalogue.
+    """Rows before a cut, in order of arrival, with users and books as positions; `books` is the complete catalogue.
 
     `ratings` (rows,) are those of the rows, `pairs` their order by user.
     """

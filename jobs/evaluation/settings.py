@@ -1,4 +1,4 @@
-"""Settings of the judgement: slices, intervals, margins.
+"""Settings of the evaluation: slices, intervals, margins.
 
 In: a TOML file, by default the one beside this module. Out: a frozen `JudgementSettings`. Guarantees that
 every setting is known and of the right type. They change no list and are no part of a release id.
@@ -14,7 +14,7 @@ DEFAULTS = Path(__file__).with_name("settings.toml")
 
 @dataclass(frozen=True)
 class EvaluationSettings:
-    """How a release is judged; the meaning of each stands in settings.toml."""
+    """How a release is evaluated; the meaning of each stands in settings.toml."""
 
     slices: int
     slice_share: float

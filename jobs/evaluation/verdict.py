@@ -28,7 +28,7 @@ class Evidence:
     """What was measured; None where it could not be.
 
     `checks` are the data validations by table; `missing_users` have a positive rating and no vector. The
-    candidate is the model that was judged, trained on one slice less than the release.
+    candidate is the model that was evaluated, trained on one slice less than the release.
     """
 
     time_ordered: bool

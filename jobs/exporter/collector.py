@@ -1,7 +1,7 @@
 """The batch's metrics in Prometheus's terms.
 
 In: a `State`. Out: metric families. Guarantees that the number of series does not depend on how many releases there
-are: what belongs to a release is told of two of them, by `role` (`newest`, the latest partition's, and `live`), and
+are: what belongs to a release is exposed for two of them, by `role` (`newest`, the latest partition's, and `live`), and
 names of releases stand in one info metric alone.
 """
 
@@ -23,7 +23,7 @@ _FACTS = {"interactions": "rows", "books": "books", "lists": "lists"}
 
 
 class BatchCollector:
-    """Collects anew at each scrape."""
+    """Collects again at each scrape."""
 
     def __init__(self, reader: Reader) -> None:
         """`reader` reads the artifacts."""

@@ -1,9 +1,9 @@
-"""Book cards and wishes from the catalogue files.
+"""Book cards and `to_read` rows from the catalogue files.
 
-In: `books.csv` of either edition and, where they are there, `tags.csv`, `book_tags.csv`, `to_read.csv`. Out: one card a
-book with authors, year and curated genres, and the undated wishes of users. Guarantees unique book ids and a title on
-every card (`display` cleans what is only shown); of 34,252 tags only those in `genres.toml` become genres, since most
-are shelf names.
+In: `books.csv` of either edition and, where they are there, `tags.csv`, `book_tags.csv`, `to_read.csv`. Out: one card
+a book with authors, year and curated genres, and the undated `to_read` rows of users. Guarantees unique book ids and a
+title on every card (`display` cleans what is only shown); of 34,252 tags only those in `genres.toml` become genres,
+since most are shelf names.
 """
 
 import logging
@@ -28,7 +28,7 @@ from schemas.tables import (
 
 GENRES_FILE = Path(__file__).with_name("genres.toml")
 
-#: A card shows the genres that at least this share of its most used genre's readers chose.
+#: A card shows the genres that at least this share of its most used genre's users chose.
 _GENRE_SHARE = 0.1
 _MOST_GENRES = 5
 _GREATEST_ID = 2**31 - 1
@@ -44,7 +44,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Catalogue:
-    """Book cards (BOOKS) and wishes (TO_READ).
+    """Book cards (BOOKS) and `to_read` rows (TO_READ).
 
     `to_read_dropped` counts rows of to_read.csv that are no wish, repeat one or are left out; `cleared` counts cells of
     columns that are only shown, by column.
@@ -99,7 +99,7 @@ def curated() -> dict[str, str]:
 
 
 def _books(path: Path, partition: str, settings: RowSettings) -> display.Cleared:
-    """Return the cards without genres and wishes, in file order."""
+    """Return the cards without genres and `to_read` rows, in file order."""
     raw = goodbooks.read_books(path)
     ids = numbers.whole(raw[BOOK_ID])
     _require_ids(ids, path)

@@ -2,7 +2,7 @@
 
 In: title, authors, language and year as text. Out: the columns of cards, and how many cells of each were cleared.
 Control characters (but for tabs and line ends) and marks that turn the direction of text become a space; a book without
-a title is named by its id; a year that is no whole number, or lies outside the bounds, is left out. A missing year,
+a title is named by its id; a year that is no integer, or lies outside the bounds, is left out. A missing year,
 language or author does not count.
 """
 

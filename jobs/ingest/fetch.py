@@ -1,7 +1,7 @@
 """Fetch: upstream's release, or a folder, as a Goodbooks folder of our own.
 
 In: the URL of a zip, or a folder. Out: a folder with the Goodbooks files and `fetched.json`, which says where they came
-from. Guarantees whole files or none: a download that broke off is taken up where it ended if the server's file is
+from. Guarantees complete files or none: a download that broke off is taken up where it ended if the server's file is
 still the same, the zip's checksums are verified, and the folder appears under its name only when every file was read
 as a Goodbooks file.
 """
@@ -115,7 +115,7 @@ def download(url: str, target: Path) -> tuple[int, int]:
 
 
 def _attempt(url: str, target: Path) -> int | None:
-    """Make one request and return the whole file's size if the server told it."""
+    """Make one request and return the complete file's size if the server told it."""
     have = _size(target)
     mark = _mark(target) if have else None
     # What is counted and continued are the file's own bytes.
@@ -186,7 +186,7 @@ def _noted(note: Path, name: str) -> str | None:
 
 
 def _take_over(url: str, archive: Path, new: Path, encoding: str | None) -> None:
-    """Unpack a whole download and check it; then it is not needed any more, whatever came out."""
+    """Unpack a complete download and check it; then it is not needed any more, whatever came out."""
     try:
         _unpack(archive, new)
         _read_through(goodbooks.find(new, encoding))

@@ -112,7 +112,7 @@ def unreadable(path: Path, error: OSError) -> BrokenInput:
 
 
 def file_named(*names: str) -> Refusal:
-    """Return a judge that accepts regular files of these names only."""
+    """Return a check that accepts regular files of these names only."""
 
     def refusal(name: str, mode: int) -> str | None:
         if name not in names:

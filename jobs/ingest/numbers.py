@@ -7,7 +7,7 @@ In: a column of a file, text or numbers. Out: int64. Every numeric column of eve
 
 import polars as pl
 
-#: Text of a whole number, also of one that an int64 does not hold.
+#: Text of an integer, also of one that an int64 does not hold.
 WHOLE = r"^[+-]?\d+(\.0*)?$"
 DECIMAL_COMMA = r"^\s*[+-]?\d+,\d+\s*$"
 THOUSANDS = r"^\s*[+-]?\d{1,3}(,\d{3})+\s*$"
@@ -17,7 +17,7 @@ _CELL = pl.col(_TEXT).str.strip_chars()
 
 
 def whole(values: pl.Series) -> pl.Series:
-    """Return the values as int64; null where a value is missing or no whole number that an int64 holds."""
+    """Return the values as int64; null where a value is missing or no integer that an int64 holds."""
     if values.dtype.is_integer():
         return values.cast(pl.Int64, strict=False)
     if values.dtype.is_float():

@@ -5,7 +5,7 @@ every row has at most one reason, the first that applies in the order below, and
 among good rows.
 
     null_value            a cell is empty
-    not_an_integer        a cell is no whole number
+    not_an_integer        a cell is no integer
     rating_out_of_range   not 1 to 5
     id_out_of_range       a user or book id below 1 or above 2,147,483,647
     unknown_book          the book is not in books.csv
@@ -81,7 +81,7 @@ class TooManyRejects(BrokenInput):
 def split(
     raw: pl.DataFrame, known_books: pl.Series, end: datetime, left_out: tuple[int, ...] = ()
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Split raw rows into good ones, with whole numbers in the rating columns, and bad ones (REJECTS).
+    """Split raw rows into good ones, with integers in the rating columns, and bad ones (REJECTS).
 
     `known_books` are int64 ids, `end` is the first instant (UTC) that is too late for the rows' drop, `left_out` are
     users whose rows nobody wants.
@@ -207,11 +207,11 @@ def refusal(
 def _with_reasons(
     raw: pl.DataFrame, parsed: pl.DataFrame, known_books: pl.Series, left_out: tuple[int, ...]
 ) -> pl.DataFrame:
-    """Return bad rows (REJECTS); `parsed` are their rating columns as whole numbers."""
+    """Return bad rows (REJECTS); `parsed` are their rating columns as integers."""
     cells = pl.col(_CELLS).cast(pl.String).fill_null("").str.strip_chars()
     text = raw.select(cells.replace("NaN", ""))
     number = {column: parsed[column] for column in _CELLS}
-    # A number of more digits than an int64 holds is still a whole number.
+    # A number of more digits than an int64 holds is still an integer.
     whole = {
         column: number[column].is_not_null() | text[column].str.contains(numbers.WHOLE)
         for column in _CELLS

@@ -2,7 +2,7 @@
 
 In: a Goodbooks folder and a range of days. Out: `drops/ratings/ds=YYYY-MM-DD/part-0.parquet`, one a day, a copy of
 the catalogue files (in UTF-8 where they are decoded) and `source.json`. Guarantees that row order becomes arrival
-time, that bad rows arrive as they are (judging them is extract's work) and empty ones take no time, that the same
+time, that bad rows arrive as they are (validating them is extract's work) and empty ones take no time, that the same
 source and range give the same bytes, and that drops which are already there are replaced only when told so.
 """
 

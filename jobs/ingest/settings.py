@@ -27,7 +27,7 @@ class RowSettings:
     clock_skew_s: int = 60
     #: Years of publication before it are left out of cards.
     earliest_year: int = -3000
-    #: Users whose rows and wishes are left out, ascending: bots, test accounts.
+    #: Users whose rows and `to_read` rows are left out, ascending: bots, test accounts.
     leave_out_users: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:

@@ -182,7 +182,7 @@ def _fill(
 def _ratings(
     generator: np.random.Generator, world: _World, user: NDArray[np.int64], book: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """Return ratings of 1 to 5: better for a user's genres and for good books, with noise."""
+    """Return ratings of 1 to 5: better for a user's genres and good books, with noise."""
     fondness = world.taste[user, world.genre[book]]
     value = 3.2 + 1.2 * fondness + world.quality[book] + generator.normal(0.0, 0.7, len(user))
     return np.rint(value).clip(1, 5).astype(np.int64)

@@ -27,10 +27,10 @@ from jobs.runtime.progress import progress
 _STEPS = 8
 
 
-#: Readers' vectors are solved after the fit, which takes a while.
+#: Users' vectors are solved after the fit, which takes a while.
 KEEPS_USERS = True
 
-#: Vectors of readers (users, width), float32; sparse where they are what was read.
+#: Vectors of users (users, width), float32; sparse where they are what was read.
 UserFactors: TypeAlias = NDArray[np.float32] | sp.csr_matrix
 
 
@@ -56,7 +56,7 @@ def books(
     *,
     show_progress: bool = True,
 ) -> NDArray[np.float32]:
-    """Return the vectors of books (books, factors) that `fit` finds; the users' are solved anew by `readers`."""
+    """Return the vectors of books (books, factors) that `fit` finds; the users' are solved again by `user_factors`."""
     return fit(training, settings, threads, show_progress=show_progress).books
 
 
@@ -110,7 +110,7 @@ def user_factors(
     Equation 4 of Hu, Koren, Volinsky 2008, by `_STEPS` steps of conjugate gradient from zero; also the fold-in of a
     reader the fit has not seen. `profile_regularization` is used.
 
-    All readers share Y'Y + lambda I = LL', so each is solved for L'x instead of x, where their own books alone make the
+    All users share Y'Y + lambda I = LL', so each is solved for L'x instead of x, where their own books alone make the
     system differ from the identity: this is the preconditioner LL' (Saad, "Iterative Methods for Sparse Linear
     Systems", 2003, section 9.2.1), in an implementation that knows of none. The regularization turns into
     books that nobody has read.

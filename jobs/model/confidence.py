@@ -1,7 +1,7 @@
-"""How much each rating counts: less with age, less when it is low, most when it is the reader's last.
+"""How much each rating counts: less with age, less when it is low, most when it is the user's last.
 
 In: rated pairs and their ratings in order of arrival. Out: matrices of confidences for the fit and for the
-readers' own vectors. Guarantees that ages are shares of all rows or counts of a reader's own rows, never ids, dates or
+users' own vectors. Guarantees that ages are shares of all rows or counts of a user's own rows, never ids, dates or
 row numbers, so that a setting means the same for any amount of data; and that every rated pair of a weight above 0 is
 stored.
 
@@ -33,7 +33,7 @@ def training(pairs: Pairs, ratings: NDArray[np.int8], settings: ModelSettings) -
 
 
 def profiles(pairs: Pairs, ratings: NDArray[np.int8], settings: ModelSettings) -> sp.csr_matrix:
-    """Return the (users, books) confidences from which each reader's own vector is solved after the fit.
+    """Return the (users, books) confidences from which each user's own vector is solved after the fit.
 
     A rating counts `profile_alpha`, by rating, halved for every `profile_half_life_books` ratings that the same
     reader gave later: the next book of a series follows the one that was just finished. `ratings` as for `training`.

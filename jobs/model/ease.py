@@ -6,7 +6,7 @@ whichever are fewer, and 4 bytes for each pair of books; a larger catalogue than
 
 Source: Steck, "Embarrassingly Shallow Autoencoders for Sparse Data", WWW 2019: the scores are X B with a zero diagonal,
 B = I - P / diag(P), P = (X'X + lambda I)^-1. X holds the roots of the confidences here, so that X'X sums confidences;
-a score is asked with the reader's own confidences in the place of X's row.
+a score is asked with the user's own confidences in the place of X's row.
 """
 
 import os
@@ -23,7 +23,7 @@ from jobs.model.settings import ModelSettings
 from jobs.runtime.errors import WrongUsage
 from jobs.runtime.progress import progress
 
-#: Readers' vectors are their own confidences.
+#: Users' vectors are their own confidences.
 KEEPS_USERS = False
 #: 20,000 books: 1.6 GB of weights, and 3.2 GB more while they are fitted.
 MOST_BOOKS = 20_000
@@ -140,7 +140,7 @@ def user_factors(
     settings: ModelSettings,  # noqa: ARG001
     threads: int | None = None,  # noqa: ARG001
 ) -> sp.csr_matrix:
-    """Return the readers' vectors (users, books): what they read, as `profiles` weighs it."""
+    """Return the users' vectors (users, books): what they read, as `profiles` weighs it."""
     return profiles
 
 

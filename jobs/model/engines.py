@@ -1,7 +1,7 @@
 """The engines: what a model has to give, and the two that give it.
 
 In: matrices of confidences (`jobs.model.confidence`). Out: vectors. Guarantees that whatever is made of an engine
-(lists, similar books, explanations, verdicts) is made of any: a reader's score of a book is the dot product of their
+(lists, similar books, explanations, verdicts) is made of any: a user's score of a book is the dot product of their
 vectors, and a sum of what each read book adds.
 """
 
@@ -20,7 +20,7 @@ from schemas.sources import ALS, EASE
 class Engine(Protocol):
     """What `jobs.model.als` and `jobs.model.ease` both have."""
 
-    #: Whether readers' vectors are worth a place in a file; if not, they are made again from their ratings.
+    #: Whether users' vectors are worth a place in a file; if not, they are made again from their ratings.
     KEEPS_USERS: bool
 
     def books(
@@ -43,7 +43,7 @@ class Engine(Protocol):
         settings: ModelSettings,
         threads: int | None = None,
     ) -> UserFactors:
-        """Return the vectors (users, width) of readers from their own confidences, whether the fit saw them or not."""
+        """Return the vectors (users, width) of users from their own confidences, whether the fit saw them or not."""
 
     def similarity(self, books: NDArray[np.float32]) -> tuple[UserFactors, NDArray[np.float32]]:
         """Return two sets of vectors, (books, width) each, whose products are similarities from -1 to 1."""

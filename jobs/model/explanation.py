@@ -1,7 +1,7 @@
 """Which read books speak for a recommended one.
 
 In: a trained release, a user, a book. Out: a part of the score for each read book. Guarantees that the parts add up to
-the score, with every engine (`jobs.model.engines`): a reader's vector is a weighted sum over the read books, so every
+the score, with every engine (`jobs.model.engines`): a user's vector is a weighted sum over the read books, so every
 score is one too.
 """
 
@@ -23,7 +23,7 @@ from schemas.tables import BOOK_ID, RATING, USER_ID
 
 @dataclass(frozen=True)
 class Contribution:
-    """A read book and what it adds to a score; `share` is relative to the whole score."""
+    """A read book and what it adds to a score; `share` is relative to the complete score."""
 
     book_id: int
     rating: int

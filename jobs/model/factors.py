@@ -87,7 +87,7 @@ def _with_user_factors(
     books: NDArray[np.float32],
     settings: ModelSettings,
 ) -> Stored:
-    """Return what is stored with the readers' vectors made again from the release's ratings."""
+    """Return what is stored with the users' vectors made again from the release's ratings."""
     rows = read_table(folder.interactions, "extract", [USER_ID, BOOK_ID, RATING])
     users = matrix.ids_of(rows[USER_ID].to_numpy())
     pairs = _pairs(rows, users, matrix.Ids(book_ids))

@@ -1,7 +1,7 @@
 """The best books of each reader: their own score, times a power of what is read lately.
 
-In: vectors of readers and books, what each has rated, recent popularity. Out: positions and scores. Guarantees that
-the lists of a release and the lists that are judged come from this one place; a reader without a vector, or whose
+In: vectors of users and books, what each has rated, recent popularity. Out: positions and scores. Guarantees that
+the lists of a release and the lists that are evaluated come from this one place; a user without a vector, or whose
 vector says nothing of any book, gets what is read lately, less what they have rated.
 """
 
@@ -18,7 +18,7 @@ from jobs.model.settings import ModelSettings
 
 @dataclass(frozen=True)
 class Personal:
-    """`found` holds a row a reader; `own` (readers,) tells whose row comes from an own vector."""
+    """`found` holds a row a user; `own` (users,) tells whose row comes from an own vector."""
 
     found: scoring.Best
     own: NDArray[np.bool_]
@@ -36,11 +36,11 @@ def best(
     """Return the `limit` best books of each reader.
 
     Args:
-        vectors: (readers, factors) and (books, factors).
-        rated: (readers, books); the stored entries are left out.
+        vectors: (users, factors) and (books, factors).
+        rated: (users, books); the stored entries are left out.
         popular: (books,), recent popularity, the greatest being 1 (`popularity.weights`).
         settings: exponent and floor of the popularity are used.
-        limit: how many books a reader gets at most.
+        limit: how many books a user gets at most.
         threads: worker threads; None for all processors. It does not change the result.
     """
     multiplier = popularity.multiplier(

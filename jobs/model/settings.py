@@ -32,7 +32,7 @@ UNUSED: dict[str, dict[str, int | float]] = {
         "seed": 0,
     },
 }
-#: Sizes, divisors, and what keeps a reader's equations solvable with fewer books than factors.
+#: Sizes, divisors, and what keeps a user's equations solvable with fewer books than factors.
 _POSITIVE = frozenset(
     {
         "factors",
@@ -49,7 +49,7 @@ _POSITIVE = frozenset(
 
 @dataclass(frozen=True)
 class ModelSettings:
-    """What the model is told; the meaning of each stands in settings.toml."""
+    """Settings of the model; the meaning of each stands in settings.toml."""
 
     positive_from: int
     factors: int

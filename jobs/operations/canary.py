@@ -94,7 +94,7 @@ def stop(
 ) -> CanaryResult:
     """End the canary; with `quarantine` quarantine its lists.
 
-    Raises WrongUsage when there is none, and when the live release has the lists that are to be barred.
+    Raises WrongUsage when there is none, and when the live release has the lists that are to be quarantined.
     """
     with changes.opened(artifacts, settings) as store:
         standing, canary = _canary(store)

@@ -1,7 +1,7 @@
 """Check the store: can this Redis lose what it is given, and does one more release fit?
 
-In: INFO of every primary, the catalog, and the release that is to be loaded, if one is named. Out: findings, each with
-figures and what to do. Changes nothing.
+In: INFO of every primary, the release registry, and the release that is to be loaded, if one is named. Out: findings,
+each with figures and what to do. Changes nothing.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """Expose: the batch's state for Prometheus, from the artifacts, at each scrape.
 
 In: the artifacts folder. Out: `/metrics` over HTTP, or a file for node_exporter's textfile collector. Guarantees that
-nothing has to live through a run for its end, or its missing end, to be seen: what is told is read from the disk.
+nothing has to live through a run for its end, or its missing end, to be seen: what is exposed is read from the disk.
 """
 
 import threading
@@ -19,14 +19,14 @@ from schemas.environment import Node
 
 
 def registry(artifacts: Artifacts, today: Callable[[], str]) -> CollectorRegistry:
-    """Return a registry that reads the artifacts anew at each scrape; `today` is the latest day that has begun."""
+    """Return a registry that reads the artifacts again at each scrape; `today` is the latest day that has begun."""
     found = CollectorRegistry(auto_describe=False)
     found.register(BatchCollector(Reader(artifacts, today)))
     return found
 
 
 def run(artifacts: Artifacts, out: Path, today: Callable[[], str]) -> int:
-    """Write the metrics to `out`, whole or not at all, and return their size in bytes."""
+    """Write the metrics to `out`, complete or not at all, and return their size in bytes."""
     text = generate_latest(registry(artifacts, today)).decode()
     write_text(out, text)
     # The file belongs to the jobs, its reader is node_exporter.

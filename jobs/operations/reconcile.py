@@ -2,7 +2,7 @@
 
 In: the journal, Redis, and which of the two is to give way. Out: the journal takes Redis's entries from the first
 differing one on, or the store is adopted by the journal as it is. Guarantees that nothing is deleted (what gives way is
-set aside in a dated folder, see jobs/release/set_aside.py), that what either history quarantined stays so, that readers
+set aside in a dated folder, see jobs/release/set_aside.py), that what either history quarantined stays so, that users
 go on reading what they read, and that after a crash at any place the same command finishes the work.
 """
 
@@ -51,7 +51,7 @@ def run(
 ) -> ReconcileResult:
     """Take Redis's history, or with an `adoption` keep the journal's and take the store over; again changes nothing.
 
-    Raises BrokenInput when Redis does not hold the whole history that is to be taken, or the journal that is to be
+    Raises BrokenInput when Redis does not hold the complete history that is to be taken, or the journal that is to be
     kept cannot be read; TryLater when Redis is in the way or another command writes the journal meanwhile.
     """
     with changes.opened(artifacts, settings) as store:

@@ -1,6 +1,6 @@
 """List releases: what is live, previous, canary, loaded, quarantined, and how it came about.
 
-In: the catalog in Redis and the durable journal. Out: their content as one mapping. Changes nothing.
+In: the release registry in Redis and the durable journal. Out: their content as one mapping. Changes nothing.
 """
 
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from schemas.manifest import partition_of
 
 @dataclass(frozen=True)
 class ReleasesResult:
-    """The catalog: `loaded` maps release ids to their states, `quarantined` digests of lists to the reason.
+    """The release registry: `loaded` maps release ids to their states, `quarantined` digests of lists to the reason.
 
     `missing` says of each verified one how many keys, values and users' lists Redis has lost (values are None for a
     release that older code loaded; the mapping leaves out what could not be counted). `behind_journal` says that Redis
@@ -45,7 +45,7 @@ class ReleasesResult:
 
 
 def run(artifacts: Artifacts, settings: Settings, today: str | None = None) -> ReleasesResult:
-    """Return what the catalog holds; `today` is the latest day that has begun.
+    """Return what the release registry holds; `today` is the latest day that has begun.
 
     Raises TryLater when Redis cannot be reached.
     """
@@ -79,7 +79,7 @@ def _missing(
         try:
             gap = totals.gap(cluster, namespace, release, content.releases[release])
         except TROUBLES:
-            # A shard is away: what the catalog says is told all the same.
+            # A shard is away: what the release registry says is reported all the same.
             break
         found[release] = {"keys": gap.keys, "values": gap.values, "users": gap.users}
     return found

@@ -1,4 +1,4 @@
-"""Restore: a cluster that lost all or some of its content, made whole from the journal and the release files.
+"""Restore: a cluster that lost all or some of its content, made complete from the journal and the release files.
 
 In: the journal and the release folders under the artifacts. Out: the same live and previous release in Redis, a higher
 generation, the same quarantine, no canary. Guarantees that files are compared with the manifest before they are
@@ -41,7 +41,7 @@ class RestoreResult:
 
 
 def run(artifacts: Artifacts, settings: Settings) -> RestoreResult:
-    """Bring Redis back to what the journal says; again when it is whole changes nothing.
+    """Bring Redis back to what the journal says; again when it is complete changes nothing.
 
     Raises BrokenInput when a file that is needed is missing or has changed, or when Redis would throw out lists to
     take the previous release or the canary: the live one is restored all the same. Raises TryLater when Redis is in
@@ -156,7 +156,7 @@ def _point(store: Store, standing: Standing, live: str, previous: str | None) ->
             "the release registry",
             "look at `nightshelf releases`; activate another release with --force, or run restore again",
         )
-    # Now that the lists rolled back from are no longer served, they can be barred here too.
+    # Now that the lists rolled back from are no longer served, they can be quarantined here too.
     changes.quarantine_behind(store, history.fold(journal.read(store.artifacts.journal)))
     return done.generation
 

@@ -1,4 +1,4 @@
-"""Rollback: the live pointer moves back, and what it leaves is barred.
+"""Rollback: the live pointer moves back, and what it leaves is quarantined.
 
 In: a verified release (by default the previous one), who and why. Out: two journal entries and one compare-and-set.
 Guarantees that the lists rolled back from are quarantined by their digest in the same script call, so they never

@@ -1,7 +1,7 @@
 """Activate: the live pointer moves to a verified release.
 
 In: a release that publish verified, and its decision. Out: two journal entries and one compare-and-set in Redis.
-Guarantees that the journal is on disk before Redis is told, that an unverified, altered, stopped, quarantined or
+Guarantees that the journal is on disk before Redis is asked, that an unverified, altered, stopped, quarantined or
 unapproved release never goes live, and never an older partition over a newer one unless forced.
 """
 

@@ -38,7 +38,7 @@ from jobs.runtime.record import recorded
 from jobs.validation import result
 from schemas.manifest import partition_of
 
-#: What is validated before a release is judged; its lists are validated after.
+#: What is validated before a release is evaluated; its lists are validated after.
 _CHECKED: tuple[result.Table, ...] = ("interactions", "books")
 
 
@@ -69,7 +69,7 @@ def run(
     reference: str | None,
     run_by: str,
 ) -> EvaluateResult:
-    """Judge a release and write what was found.
+    """Evaluate a release and write what was found.
 
     Raises GateRefused when the verdict is stop (after writing); BrokenInput when a file is missing
     or the release was begun with another LISTS_VERSION.

@@ -212,7 +212,7 @@ def _require_few_rejects(
 ) -> None:
     """Raise BrokenInput if too many rows are bad, of all or of the newest day.
 
-    The newest day is judged by itself too: in years of good rows a broken day would not show.
+    The newest day is checked by itself too: in years of good rows a broken day would not show.
     """
     day = found[-1].day
     of_day = tuple(drop for drop in found if drop.day == day)

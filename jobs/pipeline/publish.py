@@ -1,9 +1,9 @@
 """Publish: a complete, verified release in Redis, beside the live one.
 
-In: the lists, the checks and the decision of a release. Out: `manifest.json` and a release that the catalog calls
-verified. Guarantees that nothing that failed a gate is loaded, that the live release is not touched, that
-every value was read back from primaries, compared byte for byte and confirmed by Redis replicas, where there are any,
-before the release can be activated, and that a publish which died leaves nothing that blocks the next.
+In: the lists, the checks and the decision of a release. Out: `manifest.json` and a release that the release registry
+calls verified. Guarantees that nothing that failed a gate is loaded, that the live release is not touched, that every
+value was read back from primaries, compared byte for byte and confirmed by Redis replicas, where there are any, before
+the release can be activated, and that a publish which died leaves nothing that blocks the next.
 """
 
 from dataclasses import dataclass, replace

@@ -1,8 +1,8 @@
 """Retire: space in Redis.
 
-In: the catalog. Out: fewer keys. Guarantees that the live, the previous and the canary release stay, that nothing goes
-which was one of these within the grace time (an edge replica may still read it), that what a dead publish left
-behind goes, and that a retire which dies half-way is finished by the next. Files on disk stay.
+In: the release registry. Out: fewer keys. Guarantees that the live, the previous and the canary release stay, that
+nothing goes which was one of these within the grace time (an edge replica may still read it), that what a dead publish
+left behind goes, and that a retire which dies half-way is finished by the next. Files on disk stay.
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Run: the whole chain for one day, as an orchestrator would call it step by step.
+"""Run: the complete chain for one day, as an orchestrator would call it step by step.
 
 In: a partition, the drops under the artifacts, settings. Out: a live release, or the step that said no. Guarantees that
 each step is the one its own command runs, in the order of the README, and that nothing follows a failed step.

@@ -2,7 +2,7 @@
 
 In: a table of a release, the release it is compared with or none, bounds. Out: `validation/<table>.json`,
 `validation/<table>.html`, whatever the answer; `records/validate_<table>.json` if it is yes.
-Guarantees that bad data stops the run, that a check which could not be carried out is told from one that
+Guarantees that bad data stops the run, that a check which could not be carried out is distinguished from one that
 failed, and that an answer counts only for the very files that were read.
 """
 
@@ -43,7 +43,7 @@ def run(
     max_reject_share: float,
     run_by: str,
 ) -> ValidateResult:
-    """Judge one table of a release; `reference` is the release it is compared with, or None.
+    """Validate one table of a release; `reference` is the release it is compared with, or None.
 
     Raises GateRefused that names the expectations which are not met, CheckCrashed when one could not be validated,
     BrokenInput when a file is missing or unreadable or an unfinished release is of another LISTS_VERSION,
@@ -89,12 +89,12 @@ def _require_earlier(task: Task) -> None:
 
 
 def _standing(task: Task) -> ValidateResult | None:
-    """Return the outcome of an earlier run that judged the same files in the same way and passed."""
+    """Return the outcome of an earlier run that validated the same files in the same way and passed."""
     try:
         kept = finished(task.folder.records, f"validate_{task.table}", ValidateResult)
         found = result.read(task.folder, task.table)
     except BrokenInput:
-        return None  # judged anew
+        return None  # validated again
     same = (
         found is not None
         and found.status == "passed"
@@ -112,7 +112,7 @@ def _validated(task: Task) -> Result:
         validated, numbers = tables.validate(task)
     except NightshelfError:
         raise
-    except Exception as error:  # noqa: BLE001  # whatever it is, nothing was judged, and that is reported
+    except Exception as error:  # noqa: BLE001  # whatever it is, nothing was validated, and that is reported
         validated, numbers = expectations.crash(error), {}
     found = Result(
         release=task.folder.release,

@@ -1,7 +1,7 @@
 """A digest that a JSON document carries of itself, so that an altered byte is found when it is read.
 
 In: a mapping. Out: the mapping with its digest, or whether the digest still fits. Guarantees nothing against
-somebody who also computes the digest anew: it is there for disks, not for enemies.
+somebody who also computes the digest again: it is there for disks, not for enemies.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""The judgement of a release, as evaluate wrote it down.
+"""The validation of a release, as evaluate wrote it down.
 
 In: a release folder. Out: the content of decision.json and evaluation.json. Guarantees that a verdict is one that the
 gates know: a file that says anything else is refused, not passed.

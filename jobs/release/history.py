@@ -1,7 +1,7 @@
-"""What the journal adds up to: what was live and before it, what is barred, what is still open.
+"""What the journal adds up to: what was live and before it, what is quarantined, what is still open.
 
-In: the journal's entries. Out: a `History`. Guarantees that it follows from the entries alone, so that it can be told
-even when Redis has lost everything.
+In: the journal's entries. Out: a `History`. Guarantees that it follows from the entries alone, so that it can be
+reported even when Redis has lost everything.
 """
 
 from dataclasses import dataclass, field
@@ -23,10 +23,10 @@ class History:
     """The journal's sum.
 
     `generation` is the greatest ever used or tried, `settled_generation` the greatest that an outcome calls done.
-    `quarantine` maps digests of lists to the entry that barred them, `activations` releases that went live to the
+    `quarantine` maps digests of lists to the entry that quarantined them, `activations` releases that went live to the
     digest of their lists, in the order of their last activation. `opened` are intents without an outcome; they count
-    as done for live, previous and quarantine, and not for activations. A move to lists that an earlier entry bars
-    counts only when it is known to have been made: its publisher died before Redis refused it.
+    as done for live, previous and quarantine, and not for activations. A move to lists that an earlier entry
+    quarantines counts only when it is known to have been made: its publisher died before Redis refused it.
     """
 
     live: str | None = None
@@ -101,7 +101,7 @@ def _moves(intent: dict[str, Any]) -> bool:
 def references_for(history: History, partition: str) -> list[str]:
     """Return the activated releases of partitions strictly before `partition`, the newest first.
 
-    Of several of one partition the one activated last comes first. Releases whose lists were barred do not count.
+    Of several of one partition the one activated last comes first. Releases whose lists were quarantined do not count.
     """
     fit = [
         release

@@ -1,10 +1,10 @@
-"""The journal: every activation, rollback, refusal and quarantine, durably, before Redis is told.
+"""The journal: every activation, rollback, refusal and quarantine, durably, before Redis is asked.
 
 In: entries. Out: `journal/NNNNNNNNNN.json`, one file an entry. Guarantees a total order without gaps in which no
 entry is ever half written, overwritten or silently altered: each carries a digest of itself. What the entries add up
 to stands in jobs/release/history.py, whose journal it is in jobs/release/journal_identity.py.
 
-A change of the pointer takes two entries: the intent, written before Redis is told, and the outcome (`of` names the
+A change of the pointer takes two entries: the intent, written before Redis is asked, and the outcome (`of` names the
 intent, `result` is "ok" or why not), written after. A crash in between leaves an open intent, which the next command
 settles (jobs/store/changes.py).
 """
@@ -101,12 +101,12 @@ def intact(folder: Path) -> dict[int, dict[str, Any]]:
 
 
 def digest(entry: dict[str, Any]) -> str:
-    """Return what the catalog knows an entry by: the first 16 characters of its checksum."""
+    """Return what the release registry knows an entry by: the first 16 characters of its checksum."""
     return checksum.digest(entry)[:16]
 
 
 def name(entry: dict[str, Any]) -> str:
-    """Return what the catalog is told of an intent: its number and its digest."""
+    """Return how the release registry knows an intent: its number and its digest."""
     return f"{entry['seq']}:{digest(entry)}"
 
 

@@ -1,7 +1,7 @@
 """Small plots of a day and of how it differs from its reference release.
 
 In: the facts of the interactions. Out: plots with their title, their numbers as a table, and an SVG. Guarantees that
-nothing is told by colour alone (this release is filled, the reference is an outline) and that every number in
+nothing is shown by colour alone (this release is filled, the reference is an outline) and that every number in
 a plot is in its table too.
 """
 
@@ -21,7 +21,7 @@ _WIDTH = 340
 _NONE = "–"
 #: Bars end at this many times the middle one.
 _CUT = 3
-#: A smaller change would be told as 0.0 %: it is told as a number.
+#: A smaller change would be shown as 0.0 %: it is shown as a number.
 _SMALL = 0.0005
 
 

@@ -1,7 +1,7 @@
 """Report: the data quality of a release on one page, its model on another, and the index of all releases.
 
-In: the kept validation results of a release, its rejects, its judgement if there is one. Out: `report.html` and, once
-the model is judged, `model.html` in the release's folder, `validation/<table>.html` for each judged table, and
+In: the kept validation results of a release, its rejects, its validation if there is one. Out: `report.html` and, once
+the model is validated, `model.html` in the release's folder, `validation/<table>.html` for each validated table, and
 `index.html` beside the release folders. Guarantees pages that need nothing but themselves: no script, no font, no
 picture from anywhere; all text escaped; no link to a page that is not there.
 
@@ -42,7 +42,7 @@ class ReportResult:
 
 
 def run_all(folder: ReleaseFolder) -> ReportResult:
-    """Write all pages of a release, that of its model too once it is judged, whatever the verdict.
+    """Write all pages of a release, that of its model too once it is validated, whatever the verdict.
 
     Raises what `run` raises.
     """

@@ -1,7 +1,7 @@
 """What the data-quality page of a release shows.
 
 In: the kept results of a release, its rejects, its verdict if there is one. Out: the context of the templates.
-Guarantees that the page says what the results say: a table that was not judged, or whose files changed since, is
+Guarantees that the page says what the results say: a table that was not validated, or whose files changed since, is
 shown as such and never as good.
 """
 

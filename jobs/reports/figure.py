@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 if "MPLCONFIGDIR" not in os.environ:
-    # Matplotlib would leave a font cache in the home folder; building it anew takes 0.2 s.
+    # Matplotlib would leave a font cache in the home folder; building it again takes 0.2 s.
     _CACHE = tempfile.mkdtemp(prefix="nightshelf-fonts-")
     os.environ["MPLCONFIGDIR"] = _CACHE
     atexit.register(shutil.rmtree, _CACHE, ignore_errors=True)
@@ -89,7 +89,7 @@ def svg(figure: Figure, name: str, label: str) -> Markup:
     root = ET.fromstring(written.getvalue())  # noqa: S314  # written by matplotlib just now
     for parent in list(root.iter()):
         for element in list(parent):
-            # Its style would reach the whole page; its metadata names addresses.
+            # Its style would reach the page; its metadata names addresses.
             if _local(element.tag) in {"metadata", "style"}:
                 parent.remove(element)
     for element in root.iter():

@@ -1,4 +1,4 @@
-"""The judgement of a release as tables for people.
+"""The evaluation of a release as tables for people.
 
 In: `evaluation.json` and `decision.json` of a release. Out: rows of text. Guarantees that every number stands with its
 interval.
@@ -50,7 +50,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Evaluated:
-    """What the page shows of a release's judgement; tables are empty where nothing could be measured."""
+    """What the page shows of a release's evaluation; tables are empty where nothing could be measured."""
 
     verdict: str
     reasons: list[dict[str, Any]]

@@ -73,7 +73,7 @@ class ReleaseFolder:
 
     @property
     def to_read(self) -> Path:
-        """Undated wishes (`schemas.tables.TO_READ`)."""
+        """Undated `to_read` rows (`schemas.tables.TO_READ`)."""
         return self.root / "to_read.parquet"
 
     @property
@@ -160,7 +160,7 @@ class StopFolder:
 
 @dataclass(frozen=True)
 class Artifacts:
-    """The whole artifacts folder."""
+    """The complete artifacts folder."""
 
     root: Path
 

@@ -37,7 +37,7 @@ _WELL = (0, NothingToDo.exit_code)
 def kept(arguments: Sequence[str]) -> Iterator[None]:
     """Keep the attempt of a command line while the block runs; the block's end is passed on as it is.
 
-    Nothing is kept where there is no artifacts folder, and an attempt that cannot be written is told on standard
+    Nothing is kept where there is no artifacts folder, and an attempt that cannot be written is reported on standard
     error: what was done stands, whether or not it could be counted.
     """
     path = _path(arguments)
@@ -105,7 +105,7 @@ def _written(path: Path, news: dict[str, Any]) -> None:
             with suppress(ValueError):
                 before = read_json(path)
             kept = before.get("ended")
-            # Whatever stands there: a count that cannot be used begins anew.
+            # Whatever stands there: a count that cannot be used begins again.
             ended = (
                 {c: n for c, n in kept.items() if isinstance(n, int)}
                 if isinstance(kept, dict)

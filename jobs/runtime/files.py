@@ -1,6 +1,6 @@
-"""Writing whole files or none.
+"""Writing complete files or none.
 
-In: a target path and a writer. Out: the file under its name. Guarantees that a reader never sees half a
+In: a target path and a writer. Out: the file under its name. Guarantees that a user never sees half a
 file: content goes to a temporary name in the same folder, is flushed to disk, and is renamed.
 """
 
@@ -76,7 +76,7 @@ def making_folder(target: Path, *, replace: bool = False) -> Iterator[Path]:
 
 
 def write_text(target: Path, text: str) -> None:
-    """Write `text` in UTF-8 to `target`, whole or not at all."""
+    """Write `text` in UTF-8 to `target`, complete or not at all."""
     with replacing(target) as temporary:
         temporary.write_text(text, encoding="utf-8")
 

@@ -1,7 +1,7 @@
 """A step's record: how long it took, how much memory, what it counted.
 
 In: a step's name and the folder of its release. Out: `records/<step>.json`. Guarantees that a record is
-written when the step ended well and only then, so a record's presence means that its outputs are whole.
+written when the step ended well and only then, so a record's presence means that its outputs are complete.
 """
 
 import time

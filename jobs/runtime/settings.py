@@ -17,14 +17,14 @@ from schemas.environment import EnvironmentProblem, Node, read
 
 T = TypeVar("T")
 
-# Braces would put a whole release on one shard, other signs have a meaning in patterns of keys.
+# Braces would put a complete release on one shard, other signs have a meaning in patterns of keys.
 _NAMESPACE = re.compile(r"[A-Za-z0-9._-]+")
 _LEAST_LEASE_S = 3
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What the jobs can be told by the environment; see the table in jobs/README.md."""
+    """Settings of the jobs; see the table in jobs/README.md."""
 
     artifacts: Path = Path("artifacts")
     redis: tuple[Node, ...] = (Node("127.0.0.1", 7001),)

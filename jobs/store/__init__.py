@@ -1,1 +1,1 @@
-"""A release in Redis: the cluster, the catalog, loading and reading back."""
+"""A release in Redis: the cluster, the release registry, loading and reading back."""

@@ -127,7 +127,7 @@ def move(
 
 
 def _described(store: Store, standing: Standing, release: str, check: Check) -> dict[str, Any]:
-    """Return the digest and partition of a release: of its files, or of the catalog where these may be gone."""
+    """Return the digest and partition of a release: of its files, or of the registry where these may be gone."""
     folder = store.artifacts.release(release)
     gone = not all(path.is_file() for path in (folder.manifest, *encoding.files(folder)))
     if check.incomplete_ok and gone:

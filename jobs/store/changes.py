@@ -1,8 +1,8 @@
 """Changes of the pointer: the journal, then Redis, then the journal.
 
-In: an open store and what to change. Out: the change, or a refusal that is written down. Guarantees that a crash at any
-place leaves a state that the next command settles: an intent without an outcome is looked up in the catalog by its
-number and its digest, and either it was carried out there, or from then on it can no longer be.
+In: an open store and what to change. Out: the change, or a refusal that is written down. Guarantees that a crash at
+any place leaves a state that the next command settles: an intent without an outcome is looked up in the release
+registry by its number and its digest, and either it was carried out there, or from then on it can no longer be.
 """
 
 import json
@@ -30,7 +30,7 @@ _POLL_S = 0.05
 
 @dataclass(frozen=True)
 class Store:
-    """An open connection, the catalog on it, the journal beside it."""
+    """An open connection, the release registry on it, the journal beside it."""
 
     cluster: RedisCluster
     registry: Registry
@@ -124,9 +124,9 @@ def _close(store: Store, intent: dict[str, Any]) -> None:
 
 
 def quarantine_behind(store: Store, past: History) -> None:
-    """Quarantine in Redis what the journal bars and the catalog does not know of.
+    """Quarantine in Redis what the journal quarantines and the release registry does not know of.
 
-    Not what an open intent bars: it may yet be refused, and then the lists that it would have left are live.
+    Not what an open intent quarantines: it may yet be refused, and then the lists that it would have left are live.
     """
     known = store.registry.read().quarantine
     doubtful = {intent["seq"] for intent in past.opened}
@@ -157,7 +157,7 @@ def require_complete(standing: Standing) -> None:
 
 
 def quarantine_now(store: Store, entry: dict[str, Any]) -> bool:
-    """Carry out a quarantine that stands in the journal; say whether the lists are barred (served ones are not)."""
+    """Carry out a quarantine of the journal; say whether the lists are quarantined (served ones are not)."""
     require_own(store)
     return quarantine_own(store, entry)
 

@@ -199,7 +199,7 @@ def _meaning(error: Exception, where: str) -> NightshelfError | None:
     return None
 
 
-#: In this order: kinds of errors, what one of them must say (nothing: any), how it is told, what it means, what to do.
+#: In this order: kinds of errors, what one of them must say (nothing: any), the message, what it means, what to do.
 _MEANINGS: tuple[
     tuple[tuple[type[Exception], ...], tuple[str, ...], type[NightshelfError], str, str], ...
 ] = (

@@ -1,7 +1,7 @@
 """Completeness: before the pointer moves to a release, it has all that was verified.
 
-In: an open store, the catalog's content, a release. Out: what was missing, repaired where its files are there. A
-release that is complete costs one count and needs no file.
+In: an open store, the release registry's content, a release. Out: what was missing, repaired where its files are
+there. A release that is complete costs one count and needs no file.
 """
 
 from dataclasses import dataclass

@@ -1,8 +1,8 @@
 """One store, one history: whether Redis and the journal on disk belong together.
 
-In: the catalog, the journal's copy in Redis, the journal. Out: a `Comparison`. Guarantees that a journal that came back
-from an older backup, was deleted, or belongs to another artifacts folder is found before anything is changed, whatever
-the numbers of its entries: entries are compared by content, and a store keeps the id of its journal.
+In: the release registry, the journal's copy in Redis, the journal. Out: a `Comparison`. Guarantees that a journal that
+came back from an older backup, was deleted, or belongs to another artifacts folder is found before anything is
+changed, whatever the numbers of its entries: entries are compared by content, and a store keeps the id of its journal.
 
 A copy in Redis that is shorter than the journal is normal: it lags behind, or Redis was wiped.
 """

@@ -1,10 +1,10 @@
 """A lease: the right to load or to remove a release's keys for a while, prolonged while the work goes on.
 
-In: a connection, the catalog, a duration. Out: a `Lease` whose token the catalog knows, and for every key the time on
-its own node up to which a removal under this lease may be carried out. Guarantees that a removal which was held up
-(a frozen process, a repeated message) does nothing once the lease may be somebody else's: its time is over, or its
-node was started anew and with it the catalog may have forgotten the lease (found by tests/faults/protocol.pml).
-A late write needs no such guard: the values of a release never differ.
+In: a connection, the release registry, a duration. Out: a `Lease` whose token the release registry knows, and for
+every key the time on its own node up to which a removal under this lease may be carried out. Guarantees that a removal
+which was held up (a frozen process, a repeated message) does nothing once the lease may be somebody else's: its time
+is over, or its node was started again and with it the release registry may have forgotten the lease (found by
+tests/faults/protocol.pml). A late write needs no such guard: the values of a release never differ.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ _US_PER_MS = 1000
 _PARTS = 3
 
 #: Removes a key if the time on its node is before ARGV[1]. Each lease has a script of its own: a node that was started
-#: anew since the lease began does not know it. (Comparing the run id of INFO would triple the cost of a removal.)
+#: again since the lease began does not know it. (Comparing the run id of INFO would triple the cost of a removal.)
 _UNLINK_IN_TIME = """
 -- lease {token}
 local time = redis.call('TIME')
@@ -41,7 +41,7 @@ _PIPELINE = 500
 
 @dataclass
 class Lease:
-    """A lease on one release; `begin` and `renew` ask every primary for its time before the catalog counts."""
+    """A lease on one release; `begin` and `renew` ask every primary for its time before the release registry counts."""
 
     cluster: RedisCluster
     registry: Registry
@@ -57,7 +57,7 @@ class Lease:
         return self.duration_s * _MS_PER_S
 
     def begin(self) -> None:
-        """Note when the lease begins, by the clock of every primary; call it before the catalog is asked."""
+        """Note when the lease begins, by the clock of every primary; call it before the release registry is asked."""
         self.begun_at = time.monotonic()
         patiently(lambda: self.cluster.script_load(self._script))
         # Clocks of the nodes may differ at will: each is only compared with itself.

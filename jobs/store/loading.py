@@ -1,4 +1,4 @@
-"""A release's hashes written to Redis, read back, mended.
+"""A release's hashes written to Redis, read back, repaired.
 
 In: a connection and what Redis must hold. Out: keys in Redis, or the differences. Guarantees that nothing has an
 expiry, that reading back asks primaries, and that every byte is compared.
@@ -100,7 +100,7 @@ def differences(
 
 
 def repair(cluster: RedisCluster, what: Stored, wrong: list[Difference]) -> None:
-    """Write anew what `differences` found and remove what should not be there."""
+    """Write again what `differences` found and remove what should not be there."""
     for part in _parts(
         (c for difference in wrong for c in _repairing(what, difference)), _PIPELINE
     ):

@@ -1,4 +1,4 @@
-"""Placing a release in Redis: the lease, the load, the read-back, the catalog's word that it is verified; repair.
+"""Placing a release in Redis: the lease, the load, the read-back, the registry's state `verified`; repair.
 
 In: an open store, a release folder and its manifest. Out: a verified release beside the live one. Guarantees that no
 other release is touched, that only one publisher loads at a time, and that whatever ends this load leaves

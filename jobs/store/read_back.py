@@ -57,7 +57,7 @@ def read_back(
 
 
 def facts(store: Store, what: Stored) -> str:
-    """Return what the catalog keeps of a release that was read back, as JSON."""
+    """Return what the release registry keeps of a release that was read back, as JSON."""
     return json.dumps(
         {
             "totals": totals.of(store.namespace, what),

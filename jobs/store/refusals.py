@@ -1,6 +1,6 @@
 """What a refused change of the pointer means to the person who asked for it.
 
-In: the catalog's answer. Out: an error with its exit code. Guarantees one meaning per answer.
+In: the release registry's answer. Out: an error with its exit code. Guarantees one meaning per answer.
 """
 
 from jobs.runtime.errors import GateRefused, NightshelfError, NothingToDo, TryLater, WrongUsage

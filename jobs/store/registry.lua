@@ -1,4 +1,4 @@
--- The catalog's state machine: KEYS[1] is the catalog hash, ARGV[1] the transition, ARGV[2] the caller's journal. One call is one transition, on
+-- The release registry's state machine: KEYS[1] is the release registry hash, ARGV[1] the transition, ARGV[2] the caller's journal. One call is one transition, on
 -- one key, by the server's clock. Every answer is a list: "ok" or the name of a refusal, then details.
 -- jobs/store/registry.py says what each transition means. Each gives the same answer when it arrives twice: a client
 -- repeats a call whose answer was lost.
@@ -271,7 +271,7 @@ function transitions.quarantine(digest, why)
   return {'ok'}
 end
 
--- Takes the lease to remove a release's keys, also those of a release that the catalog does not know.
+-- Takes the lease to remove a release's keys, also those of a release that the release registry does not know.
 function transitions.begin_retire(release, grace_ms, token, holder, lease_ms)
   if referenced(release) then return {'referenced'} end
   local entry = record(release) or {digest = '', partition = '', state = 'retiring'}

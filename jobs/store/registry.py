@@ -1,7 +1,7 @@
-"""The catalog: which releases are loaded, which is live, which are barred. One Redis hash, changed by one script.
+"""The release registry: which releases are loaded, which is live, which are quarantined. One hash, one script.
 
-In: a connection and a namespace. Out: transitions and the catalog's content. Guarantees that every transition is one
-script call on one key, judged by the server's clock, so that two publishers, a crash between two writes or a
+In: a connection and a namespace. Out: transitions and the release registry's content. Guarantees that every transition
+is one script call on one key, decided by the server's clock, so that two publishers, a crash between two writes or a
 message that arrives twice cannot bring about a state in between. A release's record goes through the states
 
     (none) -> loading -> verified -> retiring -> (none)        loading -> retiring when its publisher died
@@ -17,7 +17,7 @@ message that arrives twice cannot bring about a state in between. A release's re
     stop_canary   ends the canary; quarantines its lists if told why
     restore       live and previous as the journal has them
     close         settles an intent without outcome: it was carried out, or it can no longer be
-    quarantine    bars lists by digest; refused for lists that are served
+    quarantine    quarantines lists by digest; refused for lists that are served
     begin_retire  verified -> retiring, with a lease; refused for live, previous, canary, and what was so until lately
     finish_retire forgets a retired release
     claim         the store, which has no journal yet, becomes that of the caller's journal
@@ -25,8 +25,9 @@ message that arrives twice cannot bring about a state in between. A release's re
 
 activate, rollback, start_canary, stop_canary, restore and adopt change the pointer. They carry their intent, which is
 `<number>:<digest>` of the journal entry, the generation they expect (another one: refused) and the one they make,
-which must be greater; carried out twice they answer twice and change once. An intent's number that the catalog knows
-with another digest is refused, and so is everything but adopt that a command of another journal asks for.
+which must be greater; carried out twice they answer twice and change once. An intent's number that the release
+registry knows with another digest is refused, and so is everything but adopt that a command of another journal asks
+for.
 """
 
 import json
@@ -68,10 +69,10 @@ class Answer:
 
 @dataclass(frozen=True)
 class Content:
-    """The whole catalog: releases by id and quarantine entries by digest, both as the script keeps them.
+    """The complete registry: releases by id and quarantine entries by digest, both as the script keeps them.
 
     `journal` is the id of the journal that the store belongs to ("" for none yet), `intents` maps numbers of journal
-    entries to the digests that the catalog knows them by ("" where 0.1.0 wrote none).
+    entries to the digests that the release registry knows them by ("" where 0.1.0 wrote none).
     """
 
     generation: int
@@ -105,7 +106,7 @@ class Content:
 
 
 class Registry:
-    """The catalog of one namespace, as a command with the journal of id `journal` asks it."""
+    """The release registry of one namespace, as a command with the journal of id `journal` asks it."""
 
     def __init__(self, cluster: RedisCluster, namespace: str, journal: str = "") -> None:
         """Use `cluster` for every call; it stays the caller's to close. No `journal` may change an owned store."""
@@ -134,7 +135,7 @@ class Registry:
         return Answer(word, tuple(details))
 
     def read(self) -> Content:
-        """Return the catalog as it stands; an empty one where there is none."""
+        """Return the release registry as it stands; an empty one where there is none."""
         raw: Any = patiently(lambda: self._cluster.hgetall(self._key))
         fields = {_text(name): _text(value) for name, value in raw.items()}
         return Content(
@@ -151,7 +152,7 @@ class Registry:
         )
 
     def confirm(self, timeout_ms: int = 1000) -> bool | None:
-        """Wait until a Redis replica of the catalog's shard has all changes so far.
+        """Wait until a Redis replica of the release registry's shard has all changes so far.
 
         Returns whether one confirmed in time, None where there is no Redis replica.
         """

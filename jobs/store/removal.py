@@ -1,7 +1,7 @@
 """Removing releases from Redis: space, and what dead commands left behind.
 
-In: an open store and a release. Out: fewer keys. Guarantees that a release's keys go only while the catalog calls it
-retiring under this command's lease, and that a removal which died is taken up by the next.
+In: an open store and a release. Out: fewer keys. Guarantees that a release's keys go only while the release registry
+calls it retiring under this command's lease, and that a removal which died is taken up by the next.
 """
 
 from redis.cluster import RedisCluster
@@ -17,9 +17,9 @@ _SCAN_COUNT = 1000
 def remove(
     store: Store, release: str, *, grace_s: int = 0, names: list[str] | None = None
 ) -> int | None:
-    """Remove a release and return how many keys that were, or None when the catalog refuses.
+    """Remove a release and return how many keys that were, or None when the release registry refuses.
 
-    `names` are its keys; None means those that its record in the catalog tells.
+    `names` are its keys; None means those that its record in the release registry tells.
     """
     lease = Lease(store.cluster, store.registry, release, store.settings.lease_s)
     lease.begin()
@@ -45,9 +45,9 @@ def key_names(namespace: str, release: str, user_buckets: int, book_buckets: int
 
 
 def orphans(store: Store) -> dict[str, list[str]]:
-    """Return the keys of releases that the catalog does not know, by release."""
+    """Return the keys of releases that the release registry does not know, by release."""
     found = _present(store.cluster, store.namespace)
-    # Read after the scan: whoever began to load meanwhile is in the catalog by now.
+    # Read after the scan: whoever began to load meanwhile is in the release registry by now.
     known = store.registry.read().releases
     return {release: names for release, names in found.items() if release not in known}
 

@@ -1,7 +1,7 @@
 """Repair: a verified release that has lost values gets them from its files again.
 
-In: an open store and a release. Out: the same values as when it was verified, and its totals in the catalog. Files are
-compared with the manifest before anything is written.
+In: an open store and a release. Out: the same values as when it was verified, and its totals in the release registry.
+Files are compared with the manifest before anything is written.
 """
 
 from collections.abc import Callable

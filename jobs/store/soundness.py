@@ -29,7 +29,7 @@ _EVICTS = "allkeys-"
 
 @dataclass(frozen=True)
 class Primary:
-    """A primary as INFO tells of it; `maxmemory` 0 is no limit, `used` is what counts against it, in bytes."""
+    """A primary as INFO describes it; `maxmemory` 0 is no limit, `used` is what counts against it, in bytes."""
 
     name: str
     policy: str

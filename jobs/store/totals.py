@@ -1,7 +1,7 @@
 """Totals: how many values each kind of key of a release has, and how many of them are still there.
 
-In: what a release must hold, or its record in the catalog. Out: totals by kind, and what is missing. Counting needs no
-file: HLEN of every hash and EXISTS of the description, in pipelines over all shards.
+In: what a release must hold, or its record in the release registry. Out: totals by kind, and what is missing. Counting
+needs no file: HLEN of every hash and EXISTS of the description, in pipelines over all shards.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -71,7 +71,7 @@ def of(namespace: str, what: Stored) -> dict[str, int]:
 
 
 def gap(cluster: RedisCluster, namespace: str, release: str, record: Mapping[str, Any]) -> Gap:
-    """Count what a verified release lacks; `record` is its record in the catalog. Raises what Redis raises."""
+    """Count what a verified release lacks; `record` is its record in the release registry. Raises what Redis raises."""
     shape: Sequence[int] | None = record.get("shape")
     if shape is None:
         return Gap(values=None)

@@ -1,1 +1,1 @@
-"""Expectations on tables, judged by Great Expectations."""
+"""Expectations on tables, validated by Great Expectations."""

@@ -30,7 +30,7 @@ _CLEARED = {
 
 @dataclass(frozen=True)
 class Given:
-    """What the books of `partition` are judged with.
+    """What the books of `partition` are validated with.
 
     `reference` is the number of books of another release, `cleared` counts the cells that extract cleared, by column.
     """
@@ -43,7 +43,7 @@ class Given:
 
 
 def gates(table: pa.Table) -> tuple[Suite, ...]:
-    """Return the suites without which nothing else can be judged: the columns, and at least one book."""
+    """Return the suites without which nothing else can be validated: the columns, and at least one book."""
     check = between("books_rows", "There is at least one book", "rows", 1, None)
     rows = pd.DataFrame({"rows": [table.num_rows]})
     return (

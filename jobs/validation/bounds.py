@@ -11,7 +11,7 @@ from jobs.ingest.settings import DEFAULTS
 
 @dataclass(frozen=True)
 class Bounds:
-    """What the validation of tables can be told by the environment; see the table in jobs/README.md.
+    """Settings of the validation of tables; see the table in jobs/README.md.
 
     Interactions only ever grow from day to day, so the lower ratio is close to 1; the upper one is wide, since the
     first days of a replay double.

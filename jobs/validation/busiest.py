@@ -1,7 +1,7 @@
 """Users who bring more than a person does: bots, test accounts, an importer that runs under one name.
 
 In: a release's interactions. Out: suites whose offending rows name the user. Guarantees that only days after the
-reference's newest row are judged, since the others were when they were new.
+reference's newest row are validated, since the others were when they were new.
 """
 
 from datetime import datetime

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
-#: How an observed number is told: as it is, as a percentage, as hours.
+#: How an observed number is shown: as it is, as a percentage, as hours.
 Measure = Literal["number", "share", "hours"]
 
 #: The values of a column that says of each row whether it is as it should be.
@@ -21,7 +21,7 @@ NONE_AT_ALL: dict[str, Any] = {"value_set": [0]}
 class Check:
     """One expectation: its `name`, what it expects in words, and its Great Expectations type and arguments.
 
-    `noun` is what the rows of its frame are called when the observed value is told.
+    `noun` is what the rows of its frame are called when the observed value is reported.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Check:
 class Suite:
     """Checks on one frame. `key` names the column that tells an offending row apart, if there is one.
 
-    When a check of a `gate` suite is not met, the suites after it would judge what is not there; they are
+    When a check of a `gate` suite is not met, the suites after it would validate what is not there; they are
     left out.
     """
 

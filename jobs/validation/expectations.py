@@ -26,7 +26,7 @@ _OpenBatch = Callable[[dict[str, Any]], Any]
 
 @dataclass(frozen=True)
 class Validation:
-    """Outcomes in the order of the checks; `stopped_at` is the gate suite that ended the judging, or None."""
+    """Outcomes in the order of the checks; `stopped_at` is the gate suite that ended the validation, or None."""
 
     outcomes: tuple[ExpectationResult, ...]
     raw: dict[str, Any]
@@ -39,7 +39,7 @@ class Validation:
         return "crashed" if "crashed" in found else "failed" if "failed" in found else "passed"
 
     def then(self, suites: tuple[Suite, ...]) -> "Validation":
-        """Return this judgement and that of `suites` as one."""
+        """Return this validation and that of `suites` as one."""
         after = validate(suites)
         raw = {**after.raw, "suites": {**self.raw["suites"], **after.raw["suites"]}}
         return Validation((*self.outcomes, *after.outcomes), raw, after.stopped_at)
@@ -60,7 +60,7 @@ def validate(suites: tuple[Suite, ...]) -> Validation:
 
 
 def crash(error: Exception) -> Validation:
-    """Return the judgement for a suite that could not even be prepared."""
+    """Return the validation for a suite that could not even be prepared."""
     text = "the table can be validated"
     outcome = ExpectationResult("preparation", text, texts.shortened(_formatted(error)), "crashed")
     raw = {"version": version("great-expectations"), "raised": _trace(error)}
@@ -120,7 +120,7 @@ def _great_expectations() -> Any:
     # Read when the package is imported: it would report usage to its vendor otherwise.
     os.environ["GX_ANALYTICS_ENABLED"] = "False"
     with warnings.catch_warnings():
-        # What its own imports warn of is nothing that we could mend.
+        # What its own imports warn of is nothing that we could repair.
         warnings.simplefilter("ignore")
         return importlib.import_module("great_expectations")
 

@@ -33,7 +33,7 @@ _KNOWN = "known"
 
 @dataclass(frozen=True)
 class Given:
-    """What the interactions of `partition` are judged with.
+    """What the interactions of `partition` are validated with.
 
     `reference` holds the facts of another release, `since` those of the rows that arrived after its newest, `rows` the
     settings that the release was extracted with.
@@ -49,7 +49,7 @@ class Given:
 
 
 def gates(table: pa.Table) -> tuple[Suite, ...]:
-    """Return the suites without which nothing else can be judged: the columns, and at least one row."""
+    """Return the suites without which nothing else can be validated: the columns, and at least one row."""
     rows = pd.DataFrame({"rows": [table.num_rows]})
     text = "There is at least one accepted rating"
     check = between("interactions_rows", text, "rows", 1, None)
@@ -66,7 +66,7 @@ def suites(
 
     `books` are the catalogue's book ids, `reasons` those of the rows that were dropped, `facts` the table's own.
     """
-    # Only what is judged row by row becomes a pandas frame: 10 bytes a row.
+    # Only what is validated row by row becomes a pandas frame: 10 bytes a row.
     rows = table.select([USER_ID, BOOK_ID, RATING]).to_pandas(split_blocks=True)
     rated = table[BOOK_ID].unique().sort().to_numpy()
     rated_books = pd.DataFrame({BOOK_ID: rated, _KNOWN: np.isin(rated, books.to_numpy())})

@@ -1,4 +1,4 @@
-"""What is expected of lists of any kind, and what they are judged with.
+"""What is expected of lists of any kind, and what they are validated with.
 
 In: nothing. Out: `Given`, `Base` and the checks on what `jobs.validation.summary` counts. Guarantees that users',
 popularity and similar lists are held to the same rules.
@@ -16,7 +16,7 @@ from jobs.validation.check import NONE_AT_ALL, Check, values_in
 
 @dataclass(frozen=True)
 class Given:
-    """What the lists are judged with; `reference` is the number of users' lists of another release."""
+    """What the lists are validated with; `reference` is the number of users' lists of another release."""
 
     list_length: int
     similar_length: int

@@ -34,7 +34,7 @@ _HAS_LIST = "has_list"
 
 
 def gates(lists: pa.Table, popular: pa.Table, similar: pa.Table) -> tuple[Suite, ...]:
-    """Return the suites without which nothing else can be judged: the columns, and at least one list."""
+    """Return the suites without which nothing else can be validated: the columns, and at least one list."""
     kinds = {"users": lists, "popularity": popular, "similar": similar}
     rows = pd.DataFrame({kind: [table.num_rows] for kind, table in kinds.items()})
     checks = tuple(

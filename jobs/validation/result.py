@@ -1,6 +1,6 @@
-"""The kept result of a validation: whether a table was judged good, and whether that still holds.
+"""The kept result of a validation: whether a table was found good, and whether that still holds.
 
-In: `validation/<table>.json` of a release and the files it judged. Out: a status, and the expectations with
+In: `validation/<table>.json` of a release and the files it validated. Out: a status, and the expectations with
 observed value and verdict. Guarantees that only a result about the very bytes that lie in the release now
 counts: it carries the SHA-256 of every file it read, and one that differs makes the result stale, which is
 no result. Free of Great Expectations, so that asking costs no import.
@@ -115,7 +115,7 @@ def is_current(folder: ReleaseFolder, result: Result) -> bool:
 def status(folder: ReleaseFolder, table: Table) -> Status | None:
     """Return what the validation of `table` came to; None when there is none or it is stale.
 
-    Reads every judged file once to compare digests. Raises BrokenInput as `read` does.
+    Reads every validated file once to compare digests. Raises BrokenInput as `read` does.
     """
     result = read(folder, table)
     return result.status if result is not None and is_current(folder, result) else None
@@ -124,7 +124,7 @@ def status(folder: ReleaseFolder, table: Table) -> Status | None:
 def require_passed(folder: ReleaseFolder, tables: tuple[Table, ...] = TABLES) -> None:
     """Return if every one of `tables` passed, as it lies now.
 
-    Raises GateRefused that names each table which did not: failed, crashed, never judged, or changed since.
+    Raises GateRefused that names each table which did not: failed, crashed, never validated, or changed since.
     """
     reasons = []
     for table in tables:

@@ -1,4 +1,4 @@
-"""Lists of books in numbers: one row a list, so that a suite can judge 5 million entries in seconds.
+"""Lists of books in numbers: one row a list, so that a suite can validate 5 million entries in seconds.
 
 In: a table with BOOK_IDS and SCORES columns. Out: a frame with one row a list, each column a count of what is wrong
 with it. Guarantees that every entry is looked at, without a Python object an entry.
@@ -60,7 +60,7 @@ def of(found: Entries, known_books: NDArray[np.int32]) -> pd.DataFrame:
     other_length = found.lengths != found.score_lengths
     rank_is_wrong, score_is_bad = (
         (np.zeros(len(found.books), bool),) * 2
-        if other_length.any()  # which score is whose cannot be told
+        if other_length.any()  # which score is whose cannot be known
         else (_rank_is_wrong(found), ~np.isfinite(found.scores))
     )
     return pd.DataFrame(
@@ -83,7 +83,7 @@ def pairs(owners: NDArray[np.integer[Any]], books: NDArray[np.int32]) -> NDArray
 def most_common_share(found: Entries) -> float:
     """Return the share of lists that equal the most common list, books and order; 0 for no lists.
 
-    Lists are told apart by a 64-bit sum of random numbers, one for each (rank, book): equal lists have equal sums,
+    Lists are distinguished by a 64-bit sum of random numbers, one for each (rank, book): equal lists have equal sums,
     and two different ones of 100,000 collide with a probability of 3e-10 (birthday bound).
     """
     if not len(found.lengths):

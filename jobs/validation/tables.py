@@ -1,7 +1,7 @@
-"""The three tables that are validated: what is read for each, and in which order its suites are judged.
+"""The three tables that are validated: what is read for each, and in which order its suites are validated.
 
-In: a `Task`. Out: a judgement and the numbers for the report. Guarantees that only files of the release and of its
-reference are read, and that what the gates need is judged before anything is computed from it.
+In: a `Task`. Out: a validation and the numbers for the report. Guarantees that only files of the release and of its
+reference are read, and that what the gates need is validated before anything is computed from it.
 """
 
 from dataclasses import asdict, dataclass
@@ -40,7 +40,7 @@ _TAG_FILES = ("tags.csv", "book_tags.csv")
 
 @dataclass(frozen=True)
 class Task:
-    """What is to be judged, compared with which release, and within which bounds."""
+    """What is to be validated, compared with which release, and within which bounds."""
 
     folder: ReleaseFolder
     table: Table
@@ -50,7 +50,7 @@ class Task:
 
 
 def validate(task: Task) -> tuple[Validation, dict[str, Any]]:
-    """Return the judgement of a table and its numbers. Raises BrokenInput when a file cannot be read."""
+    """Return the validation of a table and its numbers. Raises BrokenInput when a file cannot be read."""
     by_table = {"interactions": _interactions, "books": _books, "lists": _lists}
     return by_table[task.table](task)
 

@@ -1,6 +1,6 @@
 """What is on each dashboard.
 
-In: nothing. Out: `BOARDS`. Guarantees that a panel is told in data alone: title, unit, queries; how it looks stands in
+In: nothing. Out: `BOARDS`. Guarantees that a panel is described by data alone: title, unit, queries; how it looks stands in
 build.py. Queries use metrics of the edge, the batch and the exporters, and what monitoring/rules records.
 """
 

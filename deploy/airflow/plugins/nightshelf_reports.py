@@ -108,7 +108,7 @@ def table_page(
     release: Annotated[str, PathParameter(max_length=40)],
     table: Literal["interactions", "books", "lists"],
 ) -> Response:
-    """Serve the page of one judged table."""
+    """Serve the page of one validated table."""
     if not _RELEASE.fullmatch(release):
         raise HTTPException(404, "no such release")
     return _page(_releases() / release / "validation" / f"{table}.html", "There is no such page.")
