@@ -64,7 +64,7 @@ packages-slow: packages
 TWO_AT_A_TIME = --durations 10 --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: test
-test: packages .venvs/dev/.complete ## everything that proves it, in under 20 minutes
+test: packages .venvs/dev/.complete ## everything that proves it
 	$(MAKE) --jobs 3 check test-main test-dags
 
 .PHONY: test-main
@@ -99,11 +99,12 @@ cases: packages .venvs/dev/.complete ## handed inputs in CASES=folder (files/, d
 	    .venvs/dev/bin/pytest tests/cases
 
 .PHONY: check
-check: .venvs/dev/.complete ## format, lint, types, layers
+check: .venvs/dev/.complete ## format, lint, types, order of packages, words
 	.venvs/dev/bin/ruff format --check .
 	.venvs/dev/bin/ruff check .
 	.venvs/dev/bin/mypy
 	.venvs/dev/bin/lint-imports
+	.venvs/dev/bin/python -m tests.harness.prose
 
 .PHONY: bench
 bench: packages .venvs/dev/.complete ## measure everything that has a goal, as ratios in one run

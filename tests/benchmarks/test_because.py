@@ -2,7 +2,7 @@
 
 53,424 readers of 112 of 10,000 books, 100 places each. The parts are those of `jobs.model.als`, for each
 reader one factorisation of the reader's own system. Beside it, in the same run: the readers' vectors and their lists.
-What was decided by it stands in jobs/README.md.
+What was decided by it stands in docs/model-evaluation.md.
 """
 
 import os
