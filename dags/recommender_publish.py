@@ -1,15 +1,15 @@
-"""Publish a trained release: ask if it is held, load it, make it live, retire old ones.
+"""Publish a trained release: get an approval if it is on hold, load it, activate it, retire old releases.
 
 **Started by** `recommender_train` for each trained partition, one run at a time. The events of a backfill may arrive in
-any order: a release whose partition is older than the live one is neither loaded nor activated, and the tasks
-`publish` and `activate` show as skipped with the reason. To load such a release all the same (without making it live),
-trigger this DAG by hand with the release id and *Publish an older release*.
+any order. A release whose partition is older than the live one is neither loaded nor activated: the tasks `publish` and
+`activate` show as skipped, with the reason. To load such a release anyway, trigger this DAG by hand with the release
+id and *Publish an older release*. It does not become live.
 
-**A release on hold waits for a person** in `approve` (Browse, Required Actions): the metrics stand in the request.
-Approve it with a reason, or reject it; no answer within 12 hours is a no. The name and the reason go into the journal.
-The first release of an empty store goes live without asking.
+**A release on hold waits for a person** in `approve` (Browse, Required Actions). The request shows the metrics. Approve
+it with a reason, or reject it. Without an answer within 12 hours (`NIGHTSHELF_APPROVAL_TIMEOUT_S`) it is rejected. The
+name and the reason go into the journal. The first release of an empty store goes live without an approval.
 
-**Order**: partition, standing, approve (on hold only), publish (loads and reads everything back), activate, retire.
+**Order**: partition, standing, approve (on hold only), publish (loads the release and reads it back), activate, retire.
 """
 
 from typing import Any
@@ -78,7 +78,7 @@ with DAG(
 
     @task
     def standing(release: str, params: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Say how the release stands to the live one, and whether a person must be asked."""
+        """Compare the release with the live one; say whether it needs an approval."""
         return approval.standing(
             release, artifacts(), older=bool((params or {}).get("publish_older"))
         )

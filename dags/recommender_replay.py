@@ -1,10 +1,13 @@
 """Land dated drops from a source that has no dates of its own, such as Goodbooks.
 
-**Started by hand**: the form takes the folder and a range of days. The rows' order becomes their day of arrival: the
-first share lands on the first day, the rest spreads evenly over the days after it. Running it twice with the same
-fields lands the same drops. Days that are not there yet are seen by no run of `recommender_train`: extract takes what
-had arrived by the end of its own day, so a complete range may be landed at once. A source with dates of its own skips
-this DAG and writes `drops/ratings/ds=YYYY-MM-DD/` itself.
+**Started by hand**: the form takes the folder and a range of days. The order of the rows becomes their day of arrival.
+The first share lands on the first day. The rest is spread evenly over the days after it. A second run with the same
+fields lands the same drops.
+
+**A complete range may be landed at once.** A run of `recommender_train` takes only what had arrived by the end of its
+own day, so it does not see drops of later days.
+
+A source with dates of its own does not need this DAG. It writes `drops/ratings/ds=YYYY-MM-DD/` itself.
 """
 
 from airflow.sdk import DAG, Param
@@ -49,13 +52,13 @@ with DAG(
             exclusiveMinimum=0,
             maximum=1,
             title="Share of the first day",
-            description="The share of all rows that is there on the first day already.",
+            description="The share of all rows that arrives on the first day.",
         ),
         "replace": Param(
             False,  # noqa: FBT003  # Param's first argument is the default
             type="boolean",
             title="Replace other drops",
-            description="Allow that drops of another source or range are replaced.",
+            description="Replace drops that came from another source or range.",
         ),
     },
 ) as dag:

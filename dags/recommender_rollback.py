@@ -1,8 +1,10 @@
 """Go back to a release that is still loaded, at once.
 
 **Started by hand**: the form takes the release id and a reason. `check` refuses an id that is not loaded and lists
-those that are; with no id, `nightshelf rollback` goes back to the previous release. The release that was live is
-quarantined: no later run brings the same content back. Your Airflow user name and the reason go into the journal.
+those that are. Without an id, `nightshelf rollback` goes back to the previous release.
+
+The release that was live is quarantined: later runs cannot activate the same lists again. Your Airflow user name and
+the reason go into the journal.
 """
 
 from typing import Any
@@ -19,7 +21,7 @@ with DAG(
     catchup=False,
     max_active_runs=1,
     is_paused_upon_creation=False,
-    # A rollback is asked for by someone who watches it: they are reported at once, after one more try.
+    # A person starts a rollback and watches it: it fails after one retry.
     default_args={**DEFAULT_ARGS, "retries": 1},
     tags=["nightshelf", "rollback"],
     params={

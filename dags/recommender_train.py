@@ -1,28 +1,29 @@
-"""Train one day's release and validate it; publishing it is `recommender_publish`'s.
+"""Train and evaluate the release of one day; `recommender_publish` publishes it.
 
 **A run stands for one partition**, the day in its partition key (`YYYY-MM-DD`). Each midnight (UTC, or of the zone in
-`NIGHTSHELF_TIMEZONE`) schedules the day that has just ended. The steps see what had arrived by the end of that day and
-nothing later, so a backfill of an old day computes what that night would have computed.
+`NIGHTSHELF_TIMEZONE`) schedules the day that has just ended. The steps use what had arrived by the end of that day and
+nothing later. So a backfill of an old day computes what the run of that night would have computed.
 
-**A day without a drop** is skipped. With NIGHTSHELF_DROP_WAIT_S the task `drop` waits for it (and for the marker
-that NIGHTSHELF_DROP_MARKER names) so long, without a worker; later days go on meanwhile, backfills do not wait. When
-the wait is over the day is late: the run fails and `ReleaseLate` is sent.
+**A day without a drop** is skipped. With `NIGHTSHELF_DROP_WAIT_S` the task `drop` waits that long for the drop, and for
+the marker that `NIGHTSHELF_DROP_MARKER` names. It holds no worker meanwhile. Later days continue. Backfills do not
+wait. When the wait is over, the run fails and the alert `ReleaseLate` is sent.
 
 **Steps**: extract, validate interactions and books, train, choose the reference release, evaluate, recommend, validate
 lists, report, announce. All work runs in the pool `nightshelf` (one slot). `announce` hands the release id to
 `recommender_publish` as a partitioned asset event.
 
 **The reference release** is the newest activated release of an earlier partition. Before it is chosen, `turn` waits for
-earlier partitions that are being trained and `reference` for earlier ones that are being published, so each day of a
+earlier partitions that are being trained. `reference` waits for earlier ones that are being published. So each day of a
 backfill is compared with the day before it, however many runs are active at a time.
 
-**Reports**: `report` writes the pages on data and model, also of a day that was stopped; they are the tabs *Data
+**Reports**: `report` writes the pages on data and model, also for a day that was stopped. They are the tabs *Data
 report* and *Model report* of this run.
 
 **By hand**: trigger with a partition key. A run without one is refused. For several days use a backfill.
 
-**When a task fails**: its log begins with what is wrong, where, and what to do. Exit codes 2, 3 and 4 fail at once
-(a retry gives the same answer), 99 skips the rest of the run (no new drop), others are tried again with growing pauses.
+**When a task fails**, its log begins with what is wrong, where, and what to do. Exit codes 2, 3 and 4 fail at once,
+because a retry gives the same answer. 99 (no new drop) skips the rest of the run. Other codes are retried with growing
+pauses.
 """
 
 import logging
@@ -93,7 +94,7 @@ with DAG(
     ),
     start_date=pendulum.datetime(2017, 1, 1, tz=TIMEZONE),
     catchup=False,
-    # Days that wait for their drop hold up no later one; those that train take turns all the same.
+    # Days that wait for their drop delay no later one. Days that train still take turns.
     max_active_runs=1 if not _DROP_WAIT else 2 + _DROP_WAIT.days,
     default_args=DEFAULT_ARGS,
     deadline=waiting.deadlines("a day's lists are late", TRAIN_DEADLINE, _DROP_WAIT),
@@ -104,8 +105,8 @@ with DAG(
             type=["null", "string"],
             title="Partition",
             format="date",
-            description="The day to train. Leave it empty where the run has a partition key (below, under Advanced "
-            "Options); a run with neither is refused.",
+            description="The day to train. Leave it empty if the run has a partition key (below, under Advanced "
+            "Options). A run with neither is refused.",
         ),
     },
 ) as dag:
@@ -140,7 +141,7 @@ with DAG(
 
     @task(outlets=[RELEASES])
     def announce(day: str, release: str, outlet_events: Any = None) -> dict[str, str]:
-        """Tell `recommender_publish` which release stands ready for this day."""
+        """Announce the release of this day to `recommender_publish`."""
         outlet_events[RELEASES].add_partitions(day)
         outlet_events[RELEASES].extra = {"release": release, "partition": day}
         return {"release": release, "partition": day}

@@ -1,4 +1,4 @@
-"""Whether a trained release may be loaded, may go live, and has to be asked for.
+"""Whether a trained release may be loaded, may go live, and needs an approval.
 
 In: a release id, its `decision.json`, and `nightshelf releases`. Out: a plain mapping of reasons, where an empty reason
 means "go on", and the text of a request to a person. Guarantees that the rules themselves stay in `nightshelf
@@ -17,7 +17,7 @@ from nightshelf_airflow.command import Problem, answer, refuse, skip
 
 
 def _refuse_damaged(path: Path, why: str) -> NoReturn:
-    do = "see to the file, or run `nightshelf evaluate` for this release again"
+    do = "repair the file, or run `nightshelf evaluate` for this release again"
     refuse(Problem(f"the decision cannot be read: {why}", str(path), do))
 
 
@@ -32,7 +32,7 @@ def standing(release: str, artifacts: Path, *, older: bool) -> dict[str, Any]:
     except FileNotFoundError:
         refuse(
             Problem(
-                f"release {release} has not been judged",
+                f"release {release} has not been evaluated",
                 str(path),
                 f"train partition {release[:10]} (`recommender_train`) and let it finish",
             )
@@ -60,25 +60,25 @@ def standing(release: str, artifacts: Path, *, older: bool) -> dict[str, Any]:
 
 def _why_not_ask(release: str, live: str | None, verdict: str) -> str:
     if verdict != "hold":
-        return f"the verdict is {verdict}: nobody has to be asked"
+        return f"the verdict is {verdict}: it needs no approval"
     if live is None:
         return "nothing is live yet: the first release may go live on hold"
     return "this release is live already" if live == release else ""
 
 
 def request(decision: dict[str, Any], live: str | None) -> str:
-    """Return the text in which a person is asked, in Markdown: reasons, metrics, what is live now, the reports."""
+    """Return the text of the request for approval, in Markdown: reasons, metrics, what is live now, the reports."""
     release = decision["release"]
     pages = f"{conf.get('api', 'base_url', fallback='').rstrip('/')}/nightshelf/reports/{release}"
     reasons = "\n".join(f"- {reason['text']}" for reason in decision["reasons"])
     rows = "\n".join(f"| {name} | {text} |" for name, text in _flat(decision.get("metrics") or {}))
     return (
-        f"**{release}** was judged **{decision['verdict']}** against "
+        f"**{release}** has the verdict **{decision['verdict']}** against "
         f"{decision.get('reference') or 'no reference release'}. Live now: {live or 'nothing'}.\n\n"
         f"Why it is on hold:\n\n{reasons}\n\n"
         f"Reports: [the model]({pages}/model.html), [the data]({pages}/report.html).\n\n"
-        f"| NDCG@10 of | value (95 % interval) |\n| --- | --- |\n{rows}\n\n"
-        "Approve to load it and make it live. Reject, or say nothing, and the live release stays."
+        f"| NDCG@10 of | value (95 % CI) |\n| --- | --- |\n{rows}\n\n"
+        "Approve to load it and make it live. If you reject it or do not answer, the live release stays."
     )
 
 
@@ -110,9 +110,9 @@ REASON = Param(
 
 
 class AskIfHeld(ApprovalOperator):
-    """Waits for a person's yes or no; a non-empty `skip_reason` (a template) skips the question.
+    """Waits for an approval or a rejection; a non-empty `skip_reason` (a template) skips the request.
 
-    XCom: `{"by", "reason"}` of a yes. No answer in time is a no, and a no skips everything downstream.
+    XCom: `{"by", "reason"}` of an approval. No answer in time is a rejection, which skips everything downstream.
     """
 
     template_fields = (*ApprovalOperator.template_fields, "skip_reason")

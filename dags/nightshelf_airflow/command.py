@@ -74,7 +74,7 @@ def _hand_on(problem: Problem) -> None:
 
 
 def refuse(problem: Problem) -> NoReturn:
-    """Fail the task permanently; see `tell`."""
+    """Fail the task without a retry; see `tell`."""
     tell(problem)
     raise AirflowFailException(problem.what)
 
@@ -258,7 +258,7 @@ def _told(code: int, arguments: list[str], last: str) -> Problem:
         return Problem(told["error"], told["where"], told["do"], told.get("report"))
     except (ValueError, KeyError, TypeError):
         return Problem(
-            f"`nightshelf {arguments[0]}` broke off with exit code {code}",
+            f"`nightshelf {arguments[0]}` crashed with exit code {code}",
             "its messages below",
             "read the traceback below; this is a defect if it comes again on a retry",
         )

@@ -31,7 +31,7 @@ def report_late(context: dict[str, Any], **_unused: Any) -> None:
     send(
         run,
         summary,
-        f"It was due at {due}. Run {run['dag_run_id']} in Airflow says where it stands.",
+        f"It was due at {due}. Run {run['dag_run_id']} in Airflow shows its state.",
     )
 
 

@@ -23,7 +23,7 @@ TIMEZONE = os.environ.get("NIGHTSHELF_TIMEZONE") or "UTC"
 #: Midnight in that zone, so that a backfill's bounds are complete days.
 SCHEDULE = os.environ.get("NIGHTSHELF_SCHEDULE", "0 0 * * *")
 
-#: How long a held release waits for a person; silence is a no. Below a day, so that the next day finds it settled.
+#: How long a release on hold waits; then it is rejected. Below a day, so that the next day finds a decision.
 APPROVAL_TIMEOUT = timedelta(seconds=int(os.environ.get("NIGHTSHELF_APPROVAL_TIMEOUT_S", "43200")))
 
 #: After this long in Airflow a day's training, or its publication, counts as late.

@@ -53,7 +53,7 @@ def _give_up(day: str, run: Any, problem: Problem, longest: timedelta) -> NoRetu
         deadline.send(
             {"dag_id": run.dag_id, "dag_run_id": run.run_id, "partition_key": day},
             f"{run.dag_id} has waited for the drop of {day} in vain: {problem.what}",
-            f"It was waited for until {now:%Y-%m-%d %H:%M} UTC, for {longest}. Land it and clear run {run.run_id}.",
+            f"The wait ended at {now:%Y-%m-%d %H:%M} UTC, after {longest}. Land the drop and clear run {run.run_id}.",
         )
     except OSError as error:
         _log.error("Alertmanager did not take the alert: %s", error)  # the reason is enough
@@ -61,7 +61,7 @@ def _give_up(day: str, run: Any, problem: Problem, longest: timedelta) -> NoRetu
         Problem(
             f"the drop of {day} was waited for in vain, for {longest}: {problem.what}",
             problem.where,
-            "find out what holds the source up; when the drop has landed, clear this run (all tasks)",
+            "find out what delays the source; when the drop has landed, clear this run (all tasks)",
         )
     )
 

@@ -88,7 +88,7 @@ def test_a_validation_that_breaks_off(
     assert _failed(ended) == {"validate_interactions": 1, "validate_books": 1}
     assert (states(ended)["announce"], states(ended)["report"]) == ("upstream_failed", "success")
     killed, crashed = _problem(ended, "validate_interactions"), _problem(ended, "validate_books")
-    assert killed["what"] == "`nightshelf validate` broke off with exit code -9"
+    assert killed["what"] == "`nightshelf validate` crashed with exit code -9"
     assert crashed["what"].startswith("the books could not be validated: ")
     for line in (line for line in own_log() if "\n  where: " in line):
         assert_explained(line, where="")

@@ -117,7 +117,7 @@ def test_a_crash_is_tried_again(run: Run, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("NIGHTSHELF_COMMAND", "/bin/false")
     ended = run("releases")
     assert (ended.state, ended.tries) == ("failed", 2)
-    assert ended.log[0].startswith("`nightshelf releases` broke off with exit code 1")
+    assert ended.log[0].startswith("`nightshelf releases` crashed with exit code 1")
 
 
 def test_a_reason_that_comes_late_is_told_first(

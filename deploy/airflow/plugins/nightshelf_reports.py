@@ -98,7 +98,7 @@ def report(
         raise HTTPException(404, "no such release")
     missing = {
         "report": f"Release {release} has no report: its run wrote none.",
-        "model": f"The model of release {release} has not been judged, so there is no report on it.",
+        "model": f"The model of release {release} has not been evaluated, so there is no report on it.",
     }
     return _page(_releases() / release / f"{page}.html", missing[page])
 

@@ -50,7 +50,7 @@ def test_a_removal_held_up_past_its_lease_removes_nothing(
     names = removal.key_names("shelf", folder.release, 1, 1)
     # It does not come to ask the catalog any more: its commands are on their way.
     frozen.duration_s = 10**6
-    with pytest.raises(TryLater, match="held up"):
+    with pytest.raises(TryLater, match="delayed"):
         frozen.unlink(names)
     assert audit.run(artifacts, settings, sample=None).differing == 0
 
@@ -91,7 +91,7 @@ def test_a_removal_that_outlived_its_redis_removes_nothing(tmp_path: Path) -> No
             held_up = _lease(store, folder.release, 60)
             start_anew()
             publish.run(folder, settings)
-            with pytest.raises(TryLater, match="held up"):
+            with pytest.raises(TryLater, match="delayed"):
                 held_up.unlink(removal.key_names("shelf", folder.release, 1, 1))
         found = audit.run(store.artifacts, settings, release=folder.release, sample=None)
         assert found.differing == 0
