@@ -33,6 +33,7 @@ def services() -> dict[str, Any]:
     found: dict[str, Any] = yaml.safe_load((DEPLOY / "containers/compose.yaml").read_text())[
         "services"
     ]
+    assert found
     return found
 
 

@@ -106,6 +106,7 @@ def _two_groups() -> list[Row]:
 
 def _lists(folder: ReleaseFolder) -> dict[int, list[int]]:
     table = pl.read_parquet(folder.lists)
+    assert table.height, "there is no list"
     return dict(table.select(tables.USER_ID, tables.BOOK_IDS).rows())
 
 

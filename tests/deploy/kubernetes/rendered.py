@@ -33,7 +33,8 @@ class Rendered:
             yield found["metadata"]["name"], found["spec"]["template"]
 
     def containers(self) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
-        """Yield name, container and the pod's spec."""
+        """Yield name, container and the pod's spec; a rendering without any is an error."""
+        assert list(self.templates()), "nothing was rendered"
         for name, template in self.templates():
             for container in template["spec"]["containers"]:
                 yield name, container, template["spec"]

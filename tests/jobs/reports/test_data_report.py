@@ -74,7 +74,9 @@ def releases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ReleaseFolde
 def pages(releases: dict[str, ReleaseFolder]) -> dict[str, str]:
     """Return the text of every page, by path."""
     root = releases["good"].root.parent
-    return {str(path.relative_to(root)): path.read_text("utf-8") for path in root.rglob("*.html")}
+    found = {str(path.relative_to(root)): path.read_text("utf-8") for path in root.rglob("*.html")}
+    assert found, "there is no page"
+    return found
 
 
 def text_of(folder: ReleaseFolder) -> str:
