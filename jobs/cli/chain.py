@@ -13,6 +13,7 @@ from jobs.runtime import settings as runtime_settings
 @click.option(
     "--partition",
     type=click.DateTime(["%Y-%m-%d"]),
+    metavar="YYYY-MM-DD",
     required=True,
     help="the day this run stands for",
 )

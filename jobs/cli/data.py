@@ -45,7 +45,7 @@ def fetch(source: str | None, out: Path, encoding: str | None) -> None:
 @click.option("--ratings", type=click.IntRange(min=1), default=50_000, show_default=True)
 @click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True)
 def synthesize(out: Path, users: int, books: int, ratings: int, seed: int) -> None:
-    """Make a Goodbooks folder in which there is something to find."""
+    """Make a synthetic Goodbooks folder with structure to learn."""
     from jobs.ingest import synthesize as step
 
     emit(step.run(out, users=users, books=books, ratings=ratings, seed=seed))
@@ -53,8 +53,24 @@ def synthesize(out: Path, users: int, books: int, ratings: int, seed: int) -> No
 
 @click.command()
 @click.option("--source", type=click.Path(path_type=Path), required=True, help="a Goodbooks folder")
-@click.option("--from", "first", type=_DAY, callback=_date, required=True, help="the first day")
-@click.option("--to", "last", type=_DAY, callback=_date, required=True, help="the last day")
+@click.option(
+    "--from",
+    "first",
+    type=_DAY,
+    metavar="YYYY-MM-DD",
+    callback=_date,
+    required=True,
+    help="the first day",
+)
+@click.option(
+    "--to",
+    "last",
+    type=_DAY,
+    metavar="YYYY-MM-DD",
+    callback=_date,
+    required=True,
+    help="the last day",
+)
 @click.option(
     "--first-day-share",
     default=0.0,
@@ -91,10 +107,15 @@ def replay(
 
 @click.command()
 @click.option(
-    "--partition", type=_DAY, callback=_partition, required=True, help="the day of the drop"
+    "--partition",
+    type=_DAY,
+    metavar="YYYY-MM-DD",
+    callback=_partition,
+    required=True,
+    help="the day of the drop",
 )
 def drop(partition: str) -> None:
-    """Say whether a day's drop is there and complete; exit code 99 when it is not yet."""
+    """Check whether a day's drop is complete; exit code 99 if it is not yet."""
     from jobs.operations import drop as step
 
     settings = runtime_settings.from_environment()
@@ -103,7 +124,12 @@ def drop(partition: str) -> None:
 
 @click.command()
 @click.option(
-    "--partition", type=_DAY, callback=_partition, required=True, help="the day this run stands for"
+    "--partition",
+    type=_DAY,
+    metavar="YYYY-MM-DD",
+    callback=_partition,
+    required=True,
+    help="the day this run stands for",
 )
 @click.option("--unchanged-ok", is_flag=True, help="continue when no drop arrived on this day")
 @day.future_ok

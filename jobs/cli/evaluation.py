@@ -14,7 +14,7 @@ from jobs.runtime.artifacts import Artifacts
 @click.option("--release", required=True, help="the release that extract began")
 @click.option("--reference", required=True, help="the release it is compared with, or `none`")
 def evaluate(release: str, reference: str) -> None:
-    """Measure a release's model on what came later and give a verdict."""
+    """Evaluate a release's model on later rows and give a verdict."""
     from jobs.evaluation import settings as evaluation_settings
     from jobs.pipeline import evaluate as step
 
@@ -33,7 +33,7 @@ def evaluate(release: str, reference: str) -> None:
 @click.command("model-report")
 @click.option("--release", required=True, help="the release whose page is written")
 def model_report(release: str) -> None:
-    """Write the page of a release's model: metrics, changes, shelves beside lists."""
+    """Write the page of a release's model: metrics, changes, sample lists."""
     from jobs.reports import model_report as step
 
     settings = runtime_settings.from_environment()
@@ -65,7 +65,13 @@ def backtest(release: str, shares: tuple[float, ...]) -> None:
 
 @click.command()
 @click.option("--release", required=True, help="the release whose rows and settings it starts from")
-@click.option("--trials", default=60, show_default=True, type=click.IntRange(1), help="in all")
+@click.option(
+    "--trials",
+    default=60,
+    show_default=True,
+    type=click.IntRange(1),
+    help="number of trials in all, resumed ones included",
+)
 @click.option("--study", type=click.Path(path_type=Path), help="file to resume from")
 @click.option("--out", type=click.Path(path_type=Path), help="the settings file to write")
 def tune(release: str, trials: int, study: Path | None, out: Path | None) -> None:

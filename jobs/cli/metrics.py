@@ -18,7 +18,7 @@ from schemas.environment import Node
     "--out", type=click.Path(path_type=Path), help="write them once to this .prom file instead"
 )
 def metrics(listen: str | None, out: Path | None) -> None:
-    """Tell Prometheus about steps, data, verdicts and quality of the batch."""
+    """Expose steps, data, verdicts and model quality to Prometheus."""
     from jobs.operations import metrics as step
 
     if bool(listen) == bool(out):

@@ -28,7 +28,7 @@ _check = click.option(
     help="before the pointer moves: count the values in Redis, or compare each with the files",
 )
 _incomplete_ok = click.option(
-    "--incomplete-ok", is_flag=True, help="move the pointer also when values are missing in Redis"
+    "--incomplete-ok", is_flag=True, help="move the pointer even if values are missing in Redis"
 )
 
 
@@ -58,9 +58,11 @@ def _here() -> tuple[Settings, Artifacts]:
 
 @click.command()
 @_release
-@click.option("--rate", type=click.IntRange(min=0), help="lists a second at most; 0 is no limit")
 @click.option(
-    "--unsafe-store-ok", is_flag=True, help="also where Redis throws out other lists to make room"
+    "--rate", type=click.IntRange(min=0), help="the most lists a second; 0 means no limit"
+)
+@click.option(
+    "--unsafe-store-ok", is_flag=True, help="load also where Redis evicts other lists to make room"
 )
 def publish(release: str, rate: int | None, *, unsafe_store_ok: bool) -> None:
     """Load a release beside the live one, read it back, and mark it verified."""
@@ -84,7 +86,7 @@ def publish(release: str, rate: int | None, *, unsafe_store_ok: bool) -> None:
 @_release
 @click.option("--approved-by", help="who lets a release on hold go live")
 @click.option("--reason", help="why it may go live")
-@click.option("--force", is_flag=True, help="also over a newer partition")
+@click.option("--force", is_flag=True, help="activate also when a newer partition is live")
 @_check
 @_incomplete_ok
 def activate(
@@ -123,7 +125,7 @@ def activate(
 @_check
 @_incomplete_ok
 def rollback(to: str | None, by: str, reason: str, how: str, *, incomplete_ok: bool) -> None:
-    """Go back to an earlier release and quarantine the lists that are left."""
+    """Go back to an earlier release and quarantine the lists of the current one."""
     from jobs.operations import rollback as step
 
     settings, artifacts = _here()
@@ -135,21 +137,22 @@ def rollback(to: str | None, by: str, reason: str, how: str, *, incomplete_ok: b
 
 @click.command()
 def retire() -> None:
-    """Remove releases from Redis that nobody reads any more; files stay."""
+    """Remove old releases from Redis; files stay."""
     from jobs.pipeline import retire as step
 
     emit(step.run(_here()[0]))
 
 
 @click.command()
-@click.option("--history", is_flag=True, help="every journal entry, oldest first")
+@click.option("--history", is_flag=True, help="print every journal entry, oldest first")
 @click.option(
     "--reference-for",
     type=click.DateTime(["%Y-%m-%d"]),
-    help="the release a run of this day is compared with",
+    metavar="YYYY-MM-DD",
+    help="print the release that a run of this day is compared with",
 )
 def releases(reference_for: datetime | None, *, history: bool) -> None:
-    """Say what is live, previous, loaded and quarantined."""
+    """Show what is live, previous, loaded and quarantined."""
     from jobs.operations import releases as step
     from jobs.store.registry import WAYS_OUT
 

@@ -26,14 +26,17 @@ def restore() -> None:
 
 
 @click.command()
-@click.option("--adopt", is_flag=True, help="keep the journal on disk and take the store over")
+@click.option(
+    "--adopt", is_flag=True, help="keep the journal on disk; the store belongs to it from then on"
+)
 @click.option("--by", help="who takes the store over")
 @click.option("--reason", help="why")
-@click.option("--dry-run", is_flag=True, help="say what would be done, change nothing")
+@click.option("--dry-run", is_flag=True, help="show what would be done, change nothing")
 def reconcile(by: str | None, reason: str | None, *, adopt: bool, dry_run: bool) -> None:
-    """Make one history of two: take the entries that Redis holds, or adopt the store with this journal.
+    """Reconcile a journal and a store that differ.
 
-    What gives way is set aside in a dated folder beside the journal.
+    Without options the journal takes the entries that Redis holds. With --adopt the store takes this journal. What is
+    replaced is set aside in a dated folder beside the journal.
     """
     from jobs.operations import reconcile as step
     from jobs.store.activation import Approval
@@ -52,7 +55,9 @@ def reconcile(by: str | None, reason: str | None, *, adopt: bool, dry_run: bool)
 @click.command()
 @click.option("--user", "user_id", type=click.IntRange(min=1), required=True, help="the user id")
 @click.option("--limit", type=click.IntRange(1, 100), default=10, show_default=True)
-@click.option("--book", "book_id", type=click.IntRange(min=1), help="what speaks for this book")
+@click.option(
+    "--book", "book_id", type=click.IntRange(min=1), help="explain the score of this book"
+)
 def why(user_id: int, limit: int, book_id: int | None) -> None:
     """Follow an answer back to the data: pointer, release, run, the user's own ratings."""
     from jobs.operations import why as step
@@ -86,8 +91,8 @@ def why(user_id: int, limit: int, book_id: int | None) -> None:
 @click.option(
     "--sample", type=click.IntRange(min=1), default=50, show_default=True, help="hashes to compare"
 )
-@click.option("--seed", default=0, show_default=True, help="which sample")
-@click.option("--all", "everything", is_flag=True, help="compare everything")
+@click.option("--seed", default=0, show_default=True, help="which sample is drawn")
+@click.option("--all", "everything", is_flag=True, help="compare all hashes")
 def audit(release: str | None, sample: int, seed: int, *, everything: bool) -> None:
     """Compare what Redis holds of a release with its files; exit code 3 when anything differs."""
     from jobs.operations import audit as step
@@ -113,7 +118,7 @@ def audit(release: str | None, sample: int, seed: int, *, everything: bool) -> N
     "--release", help="the release that is to be loaded; one like the live one if not given"
 )
 def check_store(release: str | None) -> None:
-    """Say whether this Redis can lose lists, and whether one more release fits.
+    """Check whether this Redis can lose lists, and whether one more release fits.
 
     Exit code 3: a load now would lose lists. 1: something else should be changed.
     """
