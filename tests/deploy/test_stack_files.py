@@ -348,3 +348,26 @@ def test_the_workflow_may_do_little_and_is_pinned() -> None:
         [_tool("zizmor"), "--offline", "--no-progress", "--quiet", "--persona", "pedantic", str(WORKFLOWS)],
         check=True,
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("part", ["airflow", "nginx"])
+def test_an_image_holds_what_its_programs_import(part: str) -> None:
+    """Programs of deploy/ run without our package: each module of ours that they import is copied beside them."""
+    dockerfile = (DEPLOY / "containers/Dockerfile").read_text()
+    copied = {
+        word
+        for line in re.findall(r"^COPY (schemas/.+)$", dockerfile, re.MULTILINE)
+        for word in line.split()
+    }
+    waiting, seen = sorted((DEPLOY / part).glob("*.py")), set[str]()
+    while waiting:
+        text = waiting.pop().read_text("utf-8")
+        for package, name in re.findall(
+            r"^from schemas(?:\.(\w+))? import (\w+)", text, re.MULTILINE
+        ):
+            path = f"schemas/{package or name}.py"
+            if path not in seen:
+                seen.add(path)
+                waiting.append(ROOT / path)
+    assert seen
+    assert seen <= copied
