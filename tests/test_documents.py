@@ -8,6 +8,7 @@ import pytest
 
 from jobs.ingest import rejects
 from jobs.ingest.settings import RowSettings
+from jobs.reports import data_sections
 from jobs.runtime import errors
 from jobs.runtime.settings import Settings
 from jobs.validation.bounds import Bounds
@@ -120,3 +121,10 @@ def _anchors(page: Path) -> set[str]:
     headings = re.findall(r"^#+ (.+)$", page.read_text("utf-8"), re.MULTILINE)
     plain = [re.sub(r"[^\w\- ]", "", heading.lower()) for heading in headings]
     return {heading.strip().replace(" ", "-") for heading in plain}
+
+
+def test_every_reject_reason_has_its_words_on_the_page() -> None:
+    """The data report explains each reason instead of showing its code."""
+    source = Path(rejects.__file__).read_text("utf-8")
+    reasons = set(re.findall(r'^[A-Z_]+ = "([a-z_]+)"$', source, re.MULTILINE))
+    assert reasons == set(data_sections.REASON_TEXTS)

@@ -59,7 +59,7 @@ def _here() -> tuple[Settings, Artifacts]:
 @click.command()
 @_release
 @click.option(
-    "--rate", type=click.IntRange(min=0), help="the most lists a second; 0 means no limit"
+    "--rate", type=click.IntRange(min=0), help="the most values a second; 0 means no limit"
 )
 @click.option(
     "--unsafe-store-ok", is_flag=True, help="load also where Redis evicts other lists to make room"

@@ -45,15 +45,17 @@ _TITLES: dict[Table, str] = {
     "lists": "Finished lists",
 }
 _EXAMPLES = 5
-_REASONS = {
+REASON_TEXTS = {
     rejects.NULL_VALUE: "a cell is empty",
-    rejects.NOT_AN_INTEGER: "a cell is no whole number",
+    rejects.NOT_AN_INTEGER: "a cell is not an integer",
     rejects.RATING_OUT_OF_RANGE: "the rating is not 1 to 5",
     rejects.ID_OUT_OF_RANGE: "a user or book id is out of range",
     rejects.UNKNOWN_BOOK: "the book is not in the catalogue",
     rejects.ARRIVED_AFTER_ITS_DAY: "the row claims to be later than the day it came on",
+    rejects.USER_LEFT_OUT: "the user is left out by a setting",
+    rejects.DELIVERED_BEFORE: "the same rating was delivered on an earlier day",
     rejects.DUPLICATE_ROW: "the same rating arrived again later",
-    rejects.SUPERSEDED: "the user rated the book anew later",
+    rejects.SUPERSEDED: "the user rated the book again later",
 }
 
 
@@ -137,7 +139,7 @@ def rejected(path: Path, files: tuple[str, ...] | None = None) -> list[dict[str,
         found.append(
             {
                 "reason": reason,
-                "words": _REASONS.get(reason, reason),
+                "words": REASON_TEXTS.get(reason, reason),
                 "bad": reason in rejects.BAD,
                 "count": number(count),
                 "examples": [

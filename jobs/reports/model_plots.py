@@ -40,7 +40,13 @@ def plots(folder: ReleaseFolder) -> tuple[Plot, ...]:
             continue
         if _RECENT in metrics:
             points.append((one.release, metrics))
-    return tuple(_plot(key, points) for key in METRICS) if len(points) > 1 else ()
+    # A release of before a metric was there has no point in that metric's plot.
+    having = ((key, [one for one in points if _has(one[1], key)]) for key in METRICS)
+    return tuple(_plot(key, some) for key, some in having if len(some) > 1)
+
+
+def _has(metrics: dict[str, Any], key: str) -> bool:
+    return all(key in metrics[name] for name in (engine_of(metrics), _RECENT))
 
 
 def _plot(key: str, points: Points) -> Plot:
