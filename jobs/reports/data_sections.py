@@ -55,7 +55,7 @@ REASON_TEXTS = {
     rejects.USER_LEFT_OUT: "the user is left out by a setting",
     rejects.DELIVERED_BEFORE: "the same rating was delivered on an earlier day",
     rejects.DUPLICATE_ROW: "the same rating arrived again later",
-    rejects.SUPERSEDED: "the user rated the book again later",
+    rejects.SUPERSEDED: "the user rated the book anew later",
 }
 
 
