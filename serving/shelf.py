@@ -59,13 +59,16 @@ async def read_shelf(lookups: Lookups, namespace: str, release: str) -> Shelf | 
     """Return a loaded release, or None when Redis does not hold it. Raises LookupFailed and Unreadable."""
     described, lists = keys.meta(namespace, release), keys.popular(namespace, release)
     raw = await lookups.read("GET", described)
-    popular = await lookups.read("HGETALL", lists)
-    if raw is None or not popular:
+    if raw is None:
         return None
     try:
         meta = parse_meta(raw)
     except ValueError as error:
+        # Before the lists: one that stays live is asked for at every refresh.
         raise Unreadable(f"release {release} cannot be read") from error
+    popular = await lookups.read("HGETALL", lists)
+    if not popular:
+        return None
     return Shelf(
         release=release,
         meta=meta,

@@ -44,6 +44,11 @@ def _variables(*classes: type) -> set[str]:
     return {f"NIGHTSHELF_{field.name.upper()}" for one in classes for field in fields(one)}
 
 
+def _reject_reasons() -> set[str]:
+    source = Path(rejects.__file__).read_text("utf-8")
+    return set(re.findall(r'^[A-Z_]+ = "([a-z_]+)"$', source, re.MULTILINE))
+
+
 @pytest.mark.parametrize(
     ("page", "classes"),
     [
@@ -75,8 +80,7 @@ def test_every_setting_of_the_dags_has_its_row() -> None:
 
 def test_every_reject_reason_has_its_row() -> None:
     """Bad rows, repeats, and what was left out."""
-    source = Path(rejects.__file__).read_text("utf-8")
-    reasons = set(re.findall(r'^[A-Z_]+ = "([a-z_]+)"$', source, re.MULTILINE))
+    reasons = _reject_reasons()
     assert len(reasons) == 10
     assert reasons <= _named("jobs/README.md", r"`([a-z_]+)`")
 
@@ -125,6 +129,4 @@ def _anchors(page: Path) -> set[str]:
 
 def test_every_reject_reason_has_its_words_on_the_page() -> None:
     """The data report explains each reason instead of showing its code."""
-    source = Path(rejects.__file__).read_text("utf-8")
-    reasons = set(re.findall(r'^[A-Z_]+ = "([a-z_]+)"$', source, re.MULTILINE))
-    assert reasons == set(data_sections.REASON_TEXTS)
+    assert _reject_reasons() == set(data_sections.REASON_TEXTS)

@@ -6,11 +6,10 @@ from pathlib import Path
 import click
 
 from jobs.cli import day
-from jobs.cli.main import emit
+from jobs.cli.main import emit, here
 from jobs.ingest.settings import RowSettings
 from jobs.model import settings as model_settings
 from jobs.runtime import settings as runtime_settings
-from jobs.runtime.artifacts import Artifacts
 from jobs.runtime.errors import BrokenInput
 
 _DAY = click.DateTime(["%Y-%m-%d"])
@@ -91,7 +90,7 @@ def replay(
     """Turn a Goodbooks folder into dated drops: row order becomes arrival time."""
     from jobs.ingest import replay as step
 
-    artifacts = Artifacts(runtime_settings.from_environment().artifacts)
+    _, artifacts = here()
     outcome = step.run(
         source,
         artifacts.drops,
@@ -118,8 +117,8 @@ def drop(partition: str) -> None:
     """Check whether a day's drop is complete; exit code 99 if it is not yet."""
     from jobs.operations import drop as step
 
-    settings = runtime_settings.from_environment()
-    emit(step.run(Artifacts(settings.artifacts).drops, partition, settings.drop_marker))
+    settings, artifacts = here()
+    emit(step.run(artifacts.drops, partition, settings.drop_marker))
 
 
 @click.command()
@@ -138,8 +137,7 @@ def extract(partition: str, *, unchanged_ok: bool, future_ok: bool) -> None:
     from jobs.pipeline import extract as step
 
     day.require_begun(partition, future_ok=future_ok)
-    settings = runtime_settings.from_environment()
-    artifacts = Artifacts(settings.artifacts)
+    settings, artifacts = here()
     model = model_settings.load(settings.model_settings, settings.engine)
     rows = runtime_settings.read_settings(RowSettings)
     try:

@@ -5,9 +5,7 @@ from pathlib import Path
 
 import click
 
-from jobs.cli.main import emit
-from jobs.runtime import settings as runtime_settings
-from jobs.runtime.artifacts import Artifacts
+from jobs.cli.main import emit, here
 
 
 @click.command()
@@ -18,8 +16,7 @@ def evaluate(release: str, reference: str) -> None:
     from jobs.evaluation import settings as evaluation_settings
     from jobs.pipeline import evaluate as step
 
-    settings = runtime_settings.from_environment()
-    artifacts = Artifacts(settings.artifacts)
+    settings, artifacts = here()
     outcome = step.run(
         artifacts.release(release),
         artifacts,
@@ -36,8 +33,8 @@ def model_report(release: str) -> None:
     """Write the page of a release's model: metrics, changes, sample lists."""
     from jobs.reports import model_report as step
 
-    settings = runtime_settings.from_environment()
-    emit(step.run(Artifacts(settings.artifacts).release(release)))
+    _, artifacts = here()
+    emit(step.run(artifacts.release(release)))
 
 
 @click.command()
@@ -56,8 +53,8 @@ def backtest(release: str, shares: tuple[float, ...]) -> None:
     from jobs.evaluation import backtest as step
     from jobs.evaluation import settings as evaluation_settings
 
-    settings = runtime_settings.from_environment()
-    folder = Artifacts(settings.artifacts).release(release)
+    _, artifacts = here()
+    folder = artifacts.release(release)
     outcome, table = step.run(folder, evaluation_settings.load(), tuple(sorted(set(shares))))
     print(table, file=sys.stderr)
     emit(outcome)
@@ -79,8 +76,7 @@ def tune(release: str, trials: int, study: Path | None, out: Path | None) -> Non
     from jobs.evaluation import settings as evaluation_settings
     from jobs.evaluation import tune as step
 
-    settings = runtime_settings.from_environment()
-    artifacts = Artifacts(settings.artifacts)
+    _, artifacts = here()
     folder = artifacts.release(release)
     tuning = artifacts.root / "tuning"
     outcome = step.run(

@@ -14,7 +14,10 @@ from typing import Any, NoReturn
 import click
 
 from jobs.runtime import command_status, spans, system
+from jobs.runtime import settings as runtime_settings
+from jobs.runtime.artifacts import Artifacts
 from jobs.runtime.errors import NightshelfError, WrongUsage
+from jobs.runtime.settings import Settings
 
 #: Where each command stands. Great Expectations alone takes 3 s to import, so none is loaded unasked.
 _COMMANDS = {
@@ -72,6 +75,12 @@ def nightshelf() -> None:
     The last line of standard output is one JSON object. Exit codes: 0 done, 1 try again later, 2 wrong usage,
     3 a gate refused, 4 the input is missing or broken, 99 nothing to do.
     """
+
+
+def here() -> tuple[Settings, Artifacts]:
+    """Return the settings of the environment and the artifacts that they name. Raises WrongUsage."""
+    settings = runtime_settings.from_environment()
+    return settings, Artifacts(settings.artifacts)
 
 
 def emit(outcome: Any) -> None:

@@ -5,9 +5,7 @@ from pathlib import Path
 import click
 
 from jobs.cli import day
-from jobs.cli.main import emit
-from jobs.runtime import settings as runtime_settings
-from jobs.runtime.artifacts import Artifacts
+from jobs.cli.main import emit, here
 from jobs.runtime.errors import WrongUsage
 from schemas.environment import Node
 
@@ -25,7 +23,7 @@ def metrics(listen: str | None, out: Path | None) -> None:
         raise WrongUsage(
             "give one of --listen and --out", "command line", "--listen HOST:PORT or --out FILE"
         )
-    artifacts = Artifacts(runtime_settings.from_environment().artifacts)
+    _, artifacts = here()
     if out is not None:
         emit({"out": str(out), "bytes": step.run(artifacts, out, day.latest)})
         return

@@ -2,9 +2,7 @@
 
 import click
 
-from jobs.cli.main import emit
-from jobs.runtime import settings as runtime_settings
-from jobs.runtime.artifacts import Artifacts
+from jobs.cli.main import emit, here
 
 
 @click.command()
@@ -13,8 +11,8 @@ def train(release: str) -> None:
     """Fit the model of a release."""
     from jobs.pipeline import train as step
 
-    settings = runtime_settings.from_environment()
-    emit(step.run(Artifacts(settings.artifacts).release(release), settings.run_by))
+    settings, artifacts = here()
+    emit(step.run(artifacts.release(release), settings.run_by))
 
 
 @click.command()
@@ -23,5 +21,5 @@ def recommend(release: str) -> None:
     """Write the lists of a release."""
     from jobs.pipeline import recommend as step
 
-    settings = runtime_settings.from_environment()
-    emit(step.run(Artifacts(settings.artifacts).release(release), settings.run_by))
+    settings, artifacts = here()
+    emit(step.run(artifacts.release(release), settings.run_by))

@@ -7,11 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from jobs.cli import day
-from jobs.cli.main import emit
+from jobs.cli.main import emit, here
 from jobs.release import references
-from jobs.runtime import settings as runtime_settings
-from jobs.runtime.artifacts import Artifacts
-from jobs.runtime.settings import Settings
 
 if TYPE_CHECKING:
     from jobs.store.completeness import Check, Completeness
@@ -51,11 +48,6 @@ def _report(found: "Completeness") -> None:
         )
 
 
-def _here() -> tuple[Settings, Artifacts]:
-    settings = runtime_settings.from_environment()
-    return settings, Artifacts(settings.artifacts)
-
-
 @click.command()
 @_release
 @click.option(
@@ -68,7 +60,7 @@ def publish(release: str, rate: int | None, *, unsafe_store_ok: bool) -> None:
     """Load a release beside the live one, read it back, and mark it verified."""
     from jobs.pipeline import publish as step
 
-    settings, artifacts = _here()
+    settings, artifacts = here()
     found = step.run(
         artifacts.release(release), settings, rate=rate, unsafe_store_ok=unsafe_store_ok
     )
@@ -102,7 +94,7 @@ def activate(
     from jobs.pipeline import activate as step
     from jobs.store.activation import Approval
 
-    settings, artifacts = _here()
+    settings, artifacts = here()
     approval = Approval.of(approved_by, reason)
     check = _checked(how, incomplete_ok=incomplete_ok)
     found = step.run(
@@ -128,7 +120,7 @@ def rollback(to: str | None, by: str, reason: str, how: str, *, incomplete_ok: b
     """Go back to an earlier release and quarantine the lists of the current one."""
     from jobs.operations import rollback as step
 
-    settings, artifacts = _here()
+    settings, artifacts = here()
     check = _checked(how, incomplete_ok=incomplete_ok)
     found = step.run(artifacts, settings, to=to, by=by, reason=reason, check=check)
     _report(found.completeness)
@@ -140,7 +132,7 @@ def retire() -> None:
     """Remove old releases from Redis; files stay."""
     from jobs.pipeline import retire as step
 
-    emit(step.run(_here()[0]))
+    emit(step.run(here()[0]))
 
 
 @click.command()
@@ -156,7 +148,7 @@ def releases(reference_for: datetime | None, *, history: bool) -> None:
     from jobs.operations import releases as step
     from jobs.store.registry import WAYS_OUT
 
-    settings, artifacts = _here()
+    settings, artifacts = here()
     if history:
         entries = step.history(artifacts)
         for entry in entries:
@@ -204,7 +196,7 @@ def start(
     """Start a canary, or change its share."""
     from jobs.operations import canary
 
-    settings, artifacts = _here()
+    settings, artifacts = here()
     check = _checked(how, incomplete_ok=incomplete_ok)
     found = canary.start(
         artifacts, settings, release=release, share=share, by=by, reason=reason, check=check
@@ -221,7 +213,7 @@ def stop(by: str, reason: str, *, quarantine: bool) -> None:
     """End the canary; all users get the live release again."""
     from jobs.operations import canary
 
-    settings, artifacts = _here()
+    settings, artifacts = here()
     emit(canary.stop(artifacts, settings, by=by, reason=reason, quarantine=quarantine))
 
 
@@ -234,7 +226,7 @@ def promote(by: str, reason: str, how: str, *, incomplete_ok: bool) -> None:
     """Make the canary the live release."""
     from jobs.operations import canary
 
-    settings, artifacts = _here()
+    settings, artifacts = here()
     check = _checked(how, incomplete_ok=incomplete_ok)
     found = canary.promote(
         artifacts, settings, by=by, reason=reason, check=check, today=day.latest()

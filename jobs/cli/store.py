@@ -4,16 +4,8 @@ import sys
 
 import click
 
-from jobs.cli.main import emit
-from jobs.runtime import settings as runtime_settings
-from jobs.runtime.artifacts import Artifacts
+from jobs.cli.main import emit, here
 from jobs.runtime.errors import GateRefused, TryLater, WrongUsage
-from jobs.runtime.settings import Settings
-
-
-def _here() -> tuple[Settings, Artifacts]:
-    settings = runtime_settings.from_environment()
-    return settings, Artifacts(settings.artifacts)
 
 
 @click.command()
@@ -21,7 +13,7 @@ def restore() -> None:
     """Restore what a Redis Cluster lost, from the journal and the release files."""
     from jobs.operations import restore as step
 
-    settings, artifacts = _here()
+    settings, artifacts = here()
     emit(step.run(artifacts, settings))
 
 
@@ -48,7 +40,7 @@ def reconcile(by: str | None, reason: str | None, *, adopt: bool, dry_run: bool)
             "command line",
             "give --adopt, --by and --reason, or none of them",
         )
-    settings, artifacts = _here()
+    settings, artifacts = here()
     emit(step.run(artifacts, settings, adoption=adoption, dry_run=dry_run))
 
 
@@ -62,7 +54,7 @@ def why(user_id: int, limit: int, book_id: int | None) -> None:
     """Follow an answer back to the data: pointer, release, run, the user's own ratings."""
     from jobs.operations import why as step
 
-    settings, artifacts = _here()
+    settings, artifacts = here()
     found = step.run(artifacts, settings, user_id, limit=limit, book_id=book_id)
     out = sys.stderr
     print(f"user {user_id} is answered from release {found.release} ({found.source})", file=out)
@@ -97,7 +89,7 @@ def audit(release: str | None, sample: int, seed: int, *, everything: bool) -> N
     """Compare what Redis holds of a release with its files; exit code 3 when anything differs."""
     from jobs.operations import audit as step
 
-    settings, artifacts = _here()
+    settings, artifacts = here()
     found = step.run(
         artifacts, settings, release=release, sample=None if everything else sample, seed=seed
     )
@@ -124,7 +116,7 @@ def check_store(release: str | None) -> None:
     """
     from jobs.operations import check_store as step
 
-    settings, artifacts = _here()
+    settings, artifacts = here()
     found = step.run(artifacts, settings, release=release)
     for finding in found.findings:
         print(

@@ -2,9 +2,8 @@
 
 import click
 
-from jobs.cli.main import emit
+from jobs.cli.main import emit, here
 from jobs.runtime import settings as runtime_settings
-from jobs.runtime.artifacts import Artifacts
 from jobs.validation import result
 
 
@@ -25,8 +24,7 @@ def validate(release: str, table: result.Table, reference: str) -> None:
     from jobs.reports import data_report
     from jobs.validation.bounds import Bounds
 
-    settings = runtime_settings.from_environment()
-    artifacts = Artifacts(settings.artifacts)
+    settings, artifacts = here()
     folder = artifacts.release(release)
     with data_report.written(folder):
         outcome = step.run(
@@ -46,5 +44,5 @@ def report(release: str) -> None:
     """Write the pages of a release, data quality and model, and the index of all releases."""
     from jobs.reports import data_report as step
 
-    settings = runtime_settings.from_environment()
-    emit(step.run_all(Artifacts(settings.artifacts).release(release)))
+    _, artifacts = here()
+    emit(step.run_all(artifacts.release(release)))

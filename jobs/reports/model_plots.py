@@ -10,7 +10,7 @@ from typing import Any
 from jobs.release import decision
 from jobs.reports import figure
 from jobs.reports.figure import Plot
-from jobs.reports.model_tables import METRICS, NAMES, engine_of, text
+from jobs.reports.model_tables import METRICS, NAMES, engine_of, interval
 from jobs.runtime.artifacts import ReleaseFolder, release_folders
 from jobs.runtime.errors import NightshelfError
 from schemas.manifest import partition_of
@@ -52,7 +52,7 @@ def _has(metrics: dict[str, Any], key: str) -> bool:
 def _plot(key: str, points: Points) -> Plot:
     title, meaning = METRICS[key]
     rows = tuple(
-        (release, text(metrics[engine_of(metrics)][key]), text(metrics[_RECENT][key]))
+        (release, interval(metrics[engine_of(metrics)][key]), interval(metrics[_RECENT][key]))
         for release, metrics in points
     )
     newest = rows[-1]

@@ -101,7 +101,7 @@ def engine_of(metrics: dict[str, Any]) -> str:
 
 def _metrics(metrics: dict[str, Any]) -> Table:
     rows = [
-        (title, *(text(values[key]) for values in metrics.values()))
+        (title, *(interval(values[key]) for values in metrics.values()))
         for key, (title, _) in METRICS.items()
     ]
     columns = ("Metric", *(NAMES[name] for name in metrics))
@@ -111,7 +111,7 @@ def _metrics(metrics: dict[str, Any]) -> Table:
 def _less(metrics: dict[str, Any]) -> Table:
     others = {name: values["less"] for name, values in metrics.items() if "less" in values}
     rows = [
-        (title, *(text(less[key]["absolute"], signed=True) for less in others.values()))
+        (title, *(interval(less[key]["absolute"], signed=True) for less in others.values()))
         for key, (title, _) in METRICS.items()
     ]
     columns = ("Metric", *(f"Less {NAMES[name].lower()}" for name in others))
@@ -144,7 +144,7 @@ def _bands(metrics: dict[str, Any]) -> tuple[Table, ...]:
                 name,
                 str(band["cases"]),
                 *(
-                    text(values[group][name][key]) if values[group][name][key] else "–"
+                    interval(values[group][name][key]) if values[group][name][key] else "–"
                     for values in metrics.values()
                 ),
             )
@@ -165,7 +165,10 @@ def _comparison(compared: dict[str, Any] | None) -> list[tuple[str, str]]:
     if compared["difference"] is not None:
         absolute, relative = compared["difference"]["absolute"], compared["difference"]["relative"]
         rows.append(
-            ("Difference to the reference in NDCG@10, on these rows", text(absolute, signed=True))
+            (
+                "Difference to the reference in NDCG@10, on these rows",
+                interval(absolute, signed=True),
+            )
         )
         if relative is not None:
             rows.append(("The same, relative", _percent(relative)))
@@ -178,7 +181,7 @@ def _comparison(compared: dict[str, Any] | None) -> list[tuple[str, str]]:
     return rows
 
 
-def text(value: dict[str, float], *, signed: bool = False) -> str:
+def interval(value: dict[str, float], *, signed: bool = False) -> str:
     """Return a value with its interval as text."""
     digits = 4 if abs(value["value"]) < 1 else 1
     sign = "+" if signed else ""
