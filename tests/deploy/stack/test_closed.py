@@ -18,7 +18,8 @@ _REDIS = {f"redis-{number}": {6379, 16379} for number in range(1, 7)}
 _AIRFLOW = {"postgres": {5432}, "airflow-api": {8080}}
 #: What a container in a network reaches; everything else is a finding.
 REACHED = {
-    "edge": {"nginx": {8080, 8443, 8082}, "edge": {8081}},
+    # 9109: what NGINX counts for Prometheus (deploy/nginx/README.md).
+    "edge": {"nginx": {8080, 8443, 8082, 9109}, "edge": {8081}},
     "data": {**_REDIS, "edge": {8081}},
     "admin": _AIRFLOW,
 }

@@ -27,7 +27,7 @@ _PARTS = (
 _AIRFLOW = ("airflow-api", "airflow-scheduler", "airflow-dag-processor")
 #: Job -> how many targets the stack has of it.
 _TARGETS = {
-    "prometheus": 1, "alertmanager": 1, "edge": 2, "batch": 1, "nginx": 1, "node": 1, "processes": 1,
+    "prometheus": 1, "alertmanager": 1, "edge": 2, "batch": 1, "nginx": 2, "node": 1, "processes": 1,
     "postgres": 1, "redis": 6, "airflow": 1, "certificate": 1, "statsd": 1,
 }  # fmt: skip
 
