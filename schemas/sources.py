@@ -6,10 +6,11 @@ release's description (`schemas.manifest`), so that an edge replica can name a k
 
 from dataclasses import dataclass
 
-from schemas.values import KIND_ALS, KIND_EASE, KIND_SHORT_HISTORY
+from schemas.values import KIND_ALS, KIND_EASE, KIND_SHORT_HISTORY, KIND_TWO_STAGE
 
 ALS = "als"
 EASE = "ease"
+TWO_STAGE = "two_stage"
 POPULARITY = "popularity"
 
 UNKNOWN_USER = "unknown_user"
@@ -37,6 +38,7 @@ KINDS = {
     KIND_ALS: Source(ALS),
     KIND_SHORT_HISTORY: Source(POPULARITY, SHORT_HISTORY),
     KIND_EASE: Source(EASE),
+    KIND_TWO_STAGE: Source(TWO_STAGE),
 }
 #: The kind by the SOURCE column of the lists.
 KIND_OF = {kind.source: number for number, kind in KINDS.items()}

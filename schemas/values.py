@@ -3,7 +3,7 @@
 In: book ids and scores. Out: bytes, and back. Guarantees that packing loses nothing of what the release's
 parquet files hold: their scores are numbers that a float16 holds exactly.
 
-    byte 0       kind (KIND_ALS, KIND_SHORT_HISTORY, KIND_EASE)
+    byte 0       kind (KIND_ALS, KIND_SHORT_HISTORY, KIND_EASE, KIND_TWO_STAGE)
     then         n book ids, little-endian unsigned, `id_bytes` (2 or 4) each
     then         n scores, little-endian float16
 
@@ -17,6 +17,7 @@ from functools import lru_cache
 KIND_ALS = 0
 KIND_SHORT_HISTORY = 1
 KIND_EASE = 2
+KIND_TWO_STAGE = 3
 
 SCORE_BYTES = 2
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from jobs.model import als, ease
 from jobs.model.als import UserFactors
 from jobs.model.settings import ModelSettings
-from schemas.sources import ALS, EASE
+from schemas.sources import ALS, EASE, TWO_STAGE
 
 
 class Engine(Protocol):
@@ -59,7 +59,8 @@ class Engine(Protocol):
         """Return what each book at `read` with its confidence adds to each score at `wanted`, (wanted, read)."""
 
 
-ENGINES: dict[str, Engine] = {ALS: als, EASE: ease}
+#: ALS is the first generator of the two stages: vectors and similar books come from it.
+ENGINES: dict[str, Engine] = {ALS: als, EASE: ease, TWO_STAGE: als}
 
 
 def of(settings: ModelSettings) -> Engine:

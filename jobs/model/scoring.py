@@ -94,13 +94,7 @@ def select(
     limit = min(limit, books)
     if books <= _GROUPS + limit:
         return _ordered(scores, np.arange(books), limit)
-    # At least `limit` scores reach the limit-th greatest of any groups' maxima: a pass over contiguous memory
-    # finds the few candidates seven times faster than argpartition (3 instead of 21 ms a block of 128 x 10,000).
-    whole = books // _GROUPS * _GROUPS
-    maxima = np.concatenate(
-        [scores[:, :whole].reshape(rows, -1, _GROUPS).max(axis=1), scores[:, whole:]], axis=1
-    )
-    least = np.partition(maxima, -limit, axis=1)[:, -limit]
+    least = reached(scores, limit)
     chosen = np.flatnonzero(scores >= _rounds_to(least)[:, None])
     row, position = np.divmod(chosen, books)
     counts = np.bincount(row, minlength=rows)
@@ -110,6 +104,22 @@ def select(
     values[row, place] = scores.ravel()[chosen]
     positions[row, place] = position
     return _ordered(values, positions, limit)
+
+
+def reached(scores: NDArray[np.float32], limit: int) -> NDArray[np.float32]:
+    """Return a score for each row (rows,) that at least `limit` of its scores (rows, books) reach, and few more.
+
+    These are the limit-th greatest of the maxima of groups of books: a pass over contiguous memory finds them seven
+    times faster than argpartition the best scores (3 instead of 21 ms a block of 128 x 10,000).
+    """
+    rows, books = scores.shape
+    if books <= _GROUPS + limit:
+        return np.partition(scores, max(books - limit, 0), axis=1)[:, max(books - limit, 0)]
+    whole = books // _GROUPS * _GROUPS
+    maxima = np.concatenate(
+        [scores[:, :whole].reshape(rows, -1, _GROUPS).max(axis=1), scores[:, whole:]], axis=1
+    )
+    return np.partition(maxima, -limit, axis=1)[:, -limit]
 
 
 def _rounds_to(scores: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -5,19 +5,25 @@ Guarantees that every setting is known, of the right type and one the model can 
 outside this class changes a list.
 """
 
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
+from jobs.model import shelf_rules
+from jobs.model.shelf_rules import ShelfRules
+from jobs.model.two_stage import settings as two_stage_settings
+from jobs.model.two_stage.settings import TwoStageSettings
 from jobs.release import inputs
 from jobs.runtime import settings_file
 from jobs.runtime.artifacts import ReleaseFolder
 from jobs.runtime.errors import WrongUsage
-from schemas.sources import ALS, EASE
+from schemas.sources import ALS, EASE, TWO_STAGE
 
 #: The settings each engine ships with.
 SHIPPED = {
     ALS: Path(__file__).with_name("settings.toml"),
     EASE: Path(__file__).with_name("settings_ease.toml"),
+    TWO_STAGE: Path(__file__).with_name("settings_two_stage.toml"),
 }
 DEFAULTS = SHIPPED[ALS]
 #: What an engine has no use for: its files do not name it, and it has this value. EASE knows one scale for weights.
@@ -31,7 +37,10 @@ UNUSED: dict[str, dict[str, int | float]] = {
         "profile_regularization": 0.0,
         "seed": 0,
     },
+    TWO_STAGE: {},
 }
+#: Tables of settings that only some engines have.
+_TABLES = ("two_stage", "rules")
 #: Sizes, divisors, and what keeps a user's equations solvable with fewer books than factors.
 _POSITIVE = frozenset(
     {
@@ -69,23 +78,34 @@ class ModelSettings:
     list_length: int
     similar_length: int
     engine: str = ALS
+    two_stage: TwoStageSettings | None = None
+    rules: ShelfRules | None = None
 
 
 def as_mapping(settings: ModelSettings) -> dict[str, object]:
     """Return the settings that the engine uses, by name; `from_mapping` reads them back."""
-    unused = UNUSED[settings.engine]
+    unused = {
+        *UNUSED[settings.engine],
+        *(name for name in _TABLES if getattr(settings, name) is None),
+    }
     return {name: value for name, value in asdict(settings).items() if name not in unused}
 
 
-def load(path: Path | None, engine: str | None = None) -> ModelSettings:
+def load(path: Path | None, engine: str | None = None, rules: Path | None = None) -> ModelSettings:
     """Return the settings in `path`, or for None those that `engine` (None: ALS) ships with.
+
+    `rules` is the file of the shelf rules, None for the shipped one; an engine without rules does not read it.
 
     Raises BrokenInput when the file cannot be read as TOML, WrongUsage when a setting is missing, unknown,
     of the wrong type, or 0 where the model cannot be computed with 0, or when the file is for another engine.
     """
     wanted = _engine(engine or ALS, "environment")
     path = path or SHIPPED[wanted]
-    found = from_mapping(settings_file.read(path, "model", "model settings"), str(path))
+    content = settings_file.read(path, "model", "model settings")
+    if content.get("engine") == TWO_STAGE:
+        content["two_stage"] = settings_file.read(path, "two_stage", "settings of the two stages")
+        content["rules"] = shelf_rules.read(rules)
+    found = from_mapping(content, str(path))
     if engine is not None and found.engine != engine:
         raise WrongUsage(
             f"the settings are for the engine {found.engine!r}, asked for is {engine!r}",
@@ -101,19 +121,43 @@ def from_mapping(content: dict[str, object], where: str) -> ModelSettings:
     Raises WrongUsage as `load` does.
     """
     engine = _engine(content.get("engine", ALS), where)
-    numbers = {name: value for name, value in content.items() if name != "engine"}
+    apart = {"engine", *(_TABLES if engine == TWO_STAGE else ())}
+    numbers = {name: value for name, value in content.items() if name not in apart}
     unused = UNUSED[engine]
     kinds = {
         field.name: field.type
         for field in fields(ModelSettings)
-        if field.name != "engine" and field.name not in unused
+        if field.name not in {"engine", *_TABLES} and field.name not in unused
     }
     settings_file.check(numbers, kinds, f"model settings of the engine {engine!r}", where)
     positive = _POSITIVE | {"regularization"} if engine == EASE else _POSITIVE
     for name, value in numbers.items():
         if name in positive and not value > 0:  # type: ignore[operator]  # checked above
             raise WrongUsage(f"{name} = {value!r} is not above 0", where, "correct the value")
-    return ModelSettings(**unused, **numbers, engine=engine)  # type: ignore[arg-type]  # checked above
+    found = ModelSettings(**unused, **numbers, engine=engine)  # type: ignore[arg-type]  # checked above
+    if engine != TWO_STAGE:
+        return found
+    return replace(
+        found,
+        two_stage=two_stage_settings.from_mapping(_table(content, "two_stage"), where),
+        rules=shelf_rules.from_mapping(_table(content, "rules"), where),
+    )
+
+
+def _table(content: Mapping[str, object], name: str) -> Mapping[str, object]:
+    found = content.get(name, {})
+    return found if isinstance(found, Mapping) else {}
+
+
+def stage_of(settings: ModelSettings) -> TwoStageSettings:
+    """Return the settings of the two stages. Raises WrongUsage when the settings are for another engine."""
+    if settings.two_stage is None:
+        raise WrongUsage(
+            f"the engine {settings.engine!r} has no second stage",
+            "model settings",
+            f"use settings of the engine {TWO_STAGE!r}",
+        )
+    return settings.two_stage
 
 
 def of_release(folder: ReleaseFolder) -> ModelSettings:

@@ -17,9 +17,10 @@ from typing import Any
 #: The number of the computation. Raise it when the same input gives other rows or other lists: tests/golden fails then,
 #: and `python -m tests.golden.record` records the new ones.
 LISTS_VERSION = 1
-#: implicit fits ALS; numpy and scipy (each with an OpenBLAS of its own) compute EASE, users' vectors and scores;
-#: polars parses and orders rows; pyarrow casts what is stored and writes the files, whose bytes a release is known by.
-LIBRARIES = ("implicit", "numpy", "scipy", "polars", "pyarrow")
+#: implicit fits ALS; lightgbm ranks; numpy and scipy (each with an OpenBLAS of its own) compute EASE, users' vectors
+#: and scores; polars parses and orders rows; pyarrow casts what is stored and writes the files, whose bytes a release
+#: is known by.
+LIBRARIES = ("implicit", "lightgbm", "numpy", "scipy", "polars", "pyarrow")
 
 _DIGEST_CHARACTERS = 8
 

@@ -87,6 +87,11 @@ class ReleaseFolder:
         return self.root / "factors.parquet"
 
     @property
+    def ranker(self) -> Path:
+        """Trees that rank candidates, with the names of their features; of the engine `two_stage` alone."""
+        return self.root / "ranker.json"
+
+    @property
     def lists(self) -> Path:
         """A list for every user (`schemas.tables.LISTS`)."""
         return self.root / "lists.parquet"

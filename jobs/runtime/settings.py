@@ -38,6 +38,8 @@ class Settings:
     #: Whose shipped settings are used without `model_settings`; with them, what they must be for.
     engine: str | None = None
     model_settings: Path | None = None
+    #: The shelf rules; None for those that ship.
+    rules: Path | None = None
     max_reject_share: float = 0.05
     #: The file by which the source says that a day's drop is complete; "" for none.
     drop_marker: str = ""

@@ -91,7 +91,7 @@ def _replayed(root: Path, source: Path) -> None:
     replay.run(source, Artifacts(root).drops, *_DAYS, 0.5)
 
 
-#: Each kind: how its drops are made, and the engine.
+#: Each kind: how its drops are made, and the engine. Two stages have too few cases here: ALS and the shelf rules.
 KINDS: dict[str, tuple[Callable[[Path], None], str]] = {
     "als": (_current, "als"),
     "ease": (_current, "ease"),
@@ -99,6 +99,7 @@ KINDS: dict[str, tuple[Callable[[Path], None], str]] = {
     "odd_rows_als": (_odd_rows, "als"),
     "odd_rows_ease": (_odd_rows, "ease"),
     "landed": (_landed, "als"),
+    "two_stage": (_current, "two_stage"),
 }
 
 

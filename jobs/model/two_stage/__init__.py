@@ -1,0 +1,1 @@
+"""Two stages: candidates of several generators, ranked by trees; then the rules of the shelf."""
