@@ -138,7 +138,7 @@ def extract(partition: str, *, unchanged_ok: bool, future_ok: bool) -> None:
 
     day.require_begun(partition, future_ok=future_ok)
     settings, artifacts = here()
-    model = model_settings.load(settings.model_settings, settings.engine)
+    model = model_settings.load(settings.model_settings, settings.engine, settings.rules)
     rows = runtime_settings.read_settings(RowSettings)
     try:
         outcome = step.run(

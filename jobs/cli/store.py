@@ -75,6 +75,13 @@ def why(user_id: int, limit: int, book_id: int | None) -> None:
         print(f"for book {book_id} these speak most:", file=out)
     for one in found.because or []:
         print(f"  {one['share']:5.0%} {one['title']} (rated {one['rating']})", file=out)
+    if found.ranked is not None:
+        place = f"place {found.ranked['rank']} of {found.ranked['of']} candidates"
+        print(f"{place}, proposed by {', '.join(found.ranked['generators'])}:", file=out)
+        for one in found.ranked["features"]:
+            print(
+                f"  {one['part']:+.3f} {one['meaning']}: {one['value']} ({one['unit']})", file=out
+            )
     emit(found)
 
 

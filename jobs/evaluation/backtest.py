@@ -35,8 +35,9 @@ def run(
 ) -> tuple[BacktestResult, str]:
     """Backtest the settings of a release; return the outcome and the table as text."""
     model = settings_of(folder)
-    cuts = cuts_at(rows_of(folder), shares, model.positive_from, settings.slice_share)
-    lists = roll(cuts, rankers(model, settings), "backtest")
+    rows = rows_of(folder)
+    cuts = cuts_at(rows, shares, model.positive_from, settings.slice_share)
+    lists = roll(cuts, rankers(rows, model, settings), "backtest")
     found = measure(cuts, lists, settings.head_share)
     how = Resampling(settings.samples, settings.confidence, settings.seed)
     described = measured.described(found, model.engine, how)

@@ -13,6 +13,7 @@ import pyarrow as pa
 from jobs.evaluation import bootstrap, churn, measured, metrics, ranked, ranking, slices
 from jobs.evaluation.bootstrap import Difference, Resampling
 from jobs.evaluation.ranked import Ids, Ranked
+from jobs.evaluation.rolling_origin import Ranker
 from jobs.model.settings import ModelSettings
 from jobs.runtime.artifacts import ReleaseFolder
 from jobs.runtime.documents import broken, read_arrow
@@ -46,9 +47,10 @@ def compare(
     folder: ReleaseFolder,
     *,
     model: ModelSettings,
+    ranker: Ranker,
     how: Resampling,
 ) -> Comparison:
-    """Compare the lists `shown` of a release with those of the reference in `folder`.
+    """Compare the lists `shown` of a release with those of the reference in `folder`; `ranker` is the model.
 
     Raises BrokenInput when the reference has no lists or no record of its extract step.
     """
@@ -67,7 +69,7 @@ def compare(
         reference=folder.release,
         rows=cut.rows,
         users=len(cut.case_ids),
-        difference=_difference(cut, theirs, model, how) if before and len(cut.case_ids) else None,
+        difference=_difference(cut, theirs, ranker, how) if before and len(cut.case_ids) else None,
         coverage_at_10=coverage(shown, catalogue),
         reference_coverage_at_10=coverage(theirs, catalogue),
         overlap=float(overlap.mean()) if len(common) else 0.0,
@@ -80,11 +82,9 @@ def coverage(lists: Ranked, catalogue: Ids) -> float:
     return float(metrics.coverage(metrics.exposure(lists.book_ids[:, : measured.TOP], catalogue)))
 
 
-def _difference(
-    cut: slices.Slice, theirs: Ranked, model: ModelSettings, how: Resampling
-) -> Difference:
+def _difference(cut: slices.Slice, theirs: Ranked, ranker: Ranker, how: Resampling) -> Difference:
     past = ranking.history(cut.history, cut.catalogue)
-    ours = ranking.by_model(past, model, measured.DEPTH)
+    ours = ranker(past)
     return bootstrap.difference(cut.case_ids, _ndcg(cut, ours), _ndcg(cut, theirs), how)
 
 

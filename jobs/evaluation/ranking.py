@@ -18,7 +18,10 @@ from numpy.typing import NDArray
 from jobs.evaluation.ranked import NO_BOOK, IdMatrix, Ranked
 from jobs.model import als, matrix, personal, popularity, scoring
 from jobs.model.factors import fit, read_factors
+from jobs.model.past import past_of
 from jobs.model.settings import ModelSettings
+from jobs.model.two_stage import engine, lists, stored
+from jobs.model.two_stage.engine import Moments
 from jobs.runtime.artifacts import ReleaseFolder
 from schemas.tables import BOOK_ID, RATING, USER_ID
 
@@ -36,6 +39,11 @@ class History:
     book_positions: NDArray[np.int64]
     ratings: NDArray[np.int8]
     pairs: matrix.Pairs
+
+    @property
+    def user_positions(self) -> NDArray[np.int64]:
+        """The users of the rows, as positions."""
+        return self.users.positions(self.rows[USER_ID].to_numpy())
 
     @cached_property
     def rated(self) -> sp.csr_matrix:
@@ -57,6 +65,17 @@ def by_model(past: History, settings: ModelSettings, depth: int) -> Ranked:
     """Return lists (users, depth) of the model fitted on `past`, for every user in it."""
     vectors, _ = fit(past.rows, past.users, past.books, settings)
     return by_vectors(past, vectors, settings, depth)[0]
+
+
+def by_two_stages(past: History, moments: Moments, depth: int) -> Ranked:
+    """Return lists (users, depth) of two stages for every user in `past`; the ranker learned from slices before it."""
+    rows = engine.Rows(
+        past.rows[USER_ID].to_numpy(), past.book_positions, past.ratings, len(past.books.values)
+    )
+    taught = moments.taught(rows, len(past.ratings))
+    fitted, users = moments.generators(rows, len(past.ratings))
+    listed = lists.best(fitted, taught.ranker, np.arange(len(users.values)), depth)
+    return _ranked(past, listed.personal.found, fitted.popular, depth)
 
 
 def by_vectors(
@@ -89,12 +108,18 @@ def of_release(
     user has a positive rating. Raises BrokenInput when train has not finished.
     """
     past = history(interactions, catalogue)
-    stored = read_factors(folder)
+    factors = read_factors(folder)
     vectors = als.Factors(
-        _aligned(past.users, stored.user_ids, stored.vectors.users),
-        _aligned(past.books, stored.book_ids, stored.vectors.books),
+        _aligned(past.users, factors.user_ids, factors.vectors.users),
+        _aligned(past.books, factors.book_ids, factors.vectors.books),
     )
-    ranked, _ = by_vectors(past, vectors, settings, depth)
+    if settings.two_stage is None:
+        ranked, _ = by_vectors(past, vectors, settings, depth)
+    else:
+        rows = past_of(past.user_positions, past.book_positions, past.ratings, past.rated.shape)
+        listed, _ = stored.listed(folder, rows, vectors.books, settings, depth)
+        popular = _popular(past, settings.popularity_half_life_share)
+        ranked = _ranked(past, listed.personal.found, popular, depth)
     own = vectors.known
     positive = past.rows.filter(pl.col(RATING) >= settings.positive_from)[USER_ID].unique()
     with_positive = np.isin(past.users.values, positive.to_numpy())

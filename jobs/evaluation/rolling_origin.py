@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import polars as pl
 import pyarrow as pa
 
 from jobs.evaluation import measured, ranking, slices
@@ -15,7 +16,9 @@ from jobs.evaluation.measured import DEPTH, Measured
 from jobs.evaluation.ranked import Ids, Ranked
 from jobs.evaluation.ranking import History
 from jobs.evaluation.settings import EvaluationSettings
+from jobs.model import metadata
 from jobs.model.settings import ModelSettings
+from jobs.model.two_stage import engine
 from jobs.release import inputs
 from jobs.runtime.artifacts import ReleaseFolder
 from jobs.runtime.documents import read_arrow, read_table
@@ -34,10 +37,11 @@ Ranker = Callable[[History], Ranked]
 
 @dataclass(frozen=True)
 class Rows:
-    """A release's accepted rows in order of arrival and the ascending ids of its books."""
+    """A release's accepted rows in order of arrival, the ascending ids of its books, and their cards."""
 
     interactions: pa.Table
     catalogue: Ids
+    cards: pl.DataFrame
 
 
 def rows_of(folder: ReleaseFolder) -> Rows:
@@ -56,16 +60,25 @@ def rows_of(folder: ReleaseFolder) -> Rows:
 
 def read_rows(folder: ReleaseFolder) -> Rows:
     """Return the rows of a release, in order of time or not. Raises BrokenInput when extract has not finished."""
-    books = read_table(folder.books, "extract", [tables.BOOK_ID])
+    cards = read_table(folder.books, "extract")
     interactions = read_arrow(folder.interactions, "extract")
-    return Rows(interactions, books[tables.BOOK_ID].to_numpy())
+    return Rows(interactions, cards[tables.BOOK_ID].to_numpy(), cards)
 
 
-def rankers(model: ModelSettings, settings: EvaluationSettings) -> dict[str, Ranker]:
+def ranking_of(rows: Rows, model: ModelSettings) -> Ranker:
+    """Return the model as a ranking; of two stages, slices that were fitted once are kept for its next call."""
+    if model.two_stage is None:
+        return lambda past: ranking.by_model(past, model, DEPTH)
+    width = engine.width_of(rows.interactions.num_rows, model)
+    moments = engine.Moments(metadata.of_cards(rows.cards), model, width)
+    return lambda past: ranking.by_two_stages(past, moments, DEPTH)
+
+
+def rankers(rows: Rows, model: ModelSettings, settings: EvaluationSettings) -> dict[str, Ranker]:
     """Return the model, under its engine's name, and the two popularity lists it has to beat."""
     recent = settings.popularity_half_life_share
     return {
-        model.engine: lambda past: ranking.by_model(past, model, DEPTH),
+        model.engine: ranking_of(rows, model),
         RECENT: lambda past: ranking.by_popularity(past, recent, DEPTH),
         ALL_TIME: lambda past: ranking.by_popularity(past, math.inf, DEPTH),
     }

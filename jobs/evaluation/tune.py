@@ -25,6 +25,7 @@ from jobs.evaluation.settings import EvaluationSettings
 from jobs.model.settings import UNUSED, ModelSettings, as_mapping
 from jobs.model.settings import of_release as settings_of
 from jobs.runtime.artifacts import ReleaseFolder
+from jobs.runtime.errors import WrongUsage
 from jobs.runtime.files import sha256, write_text
 from jobs.runtime.progress import progress
 from schemas.sources import ALS, EASE
@@ -184,6 +185,12 @@ def run(
     Raises what `backtest.rows_of` raises.
     """
     before = settings_of(folder)
+    if before.engine not in SPACES:
+        raise WrongUsage(
+            f"the settings of the engine {before.engine!r} are not tuned by this command",
+            str(folder.inputs),
+            f"tune a release of {' or '.join(SPACES)}; the two stages take their settings of ALS from there",
+        )
     prepared = prepare(rows_of(folder), before.positive_from, settings.slice_share)
     study = search(
         prepared,

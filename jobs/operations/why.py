@@ -11,6 +11,8 @@ import polars as pl
 from redis.cluster import RedisCluster
 
 from jobs.model import explanation
+from jobs.model import settings as model_settings
+from jobs.model.two_stage import explanation as two_stage_explanation
 from jobs.release import manifest
 from jobs.runtime.artifacts import Artifacts, ReleaseFolder
 from jobs.runtime.documents import read_table
@@ -30,6 +32,8 @@ _UNKNOWN = Source(POPULARITY, UNKNOWN_USER)
 class WhyResult:
     """An answer and where it came from, `source` and `reason` as over HTTP; `ratings` the newest first.
 
+    `because` holds the read books that speak most for a book, by the vectors of the engine (of two stages ALS);
+    `ranked` is what the ranker of two stages makes of it.
     `list_lost` says that the release has a list for the user which Redis has lost, so that a popularity list answers.
     """
 
@@ -47,6 +51,7 @@ class WhyResult:
     run_by: str
     manifest: str
     list_lost: bool = False
+    ranked: dict[str, Any] | None = None
 
 
 def run(
@@ -98,7 +103,16 @@ def run(
         run_by=described["run_by"],
         manifest=str(folder.manifest),
         list_lost=source == _UNKNOWN and _has_list(folder, user_id),
+        ranked=_ranked(folder, user_id, book_id) if book_id is not None else None,
     )
+
+
+def _ranked(folder: ReleaseFolder, user_id: int, book_id: int) -> dict[str, Any] | None:
+    """Return what the ranker makes of a book; None for an engine of one stage, or a book that it did not rank."""
+    if model_settings.of_release(folder).two_stage is None:
+        return None
+    found = two_stage_explanation.ranked(folder, user_id, book_id)
+    return asdict(found) if found else None
 
 
 def _described(raw: bytes, release: str) -> ReleaseMeta:

@@ -83,7 +83,8 @@ def run(
     how = Resampling(settings.samples, settings.confidence, settings.seed)
     with recorded("evaluate", folder.records, run_by) as counts:
         shipped = ranking.of_release(folder, rows.interactions, rows.catalogue, model, DEPTH)
-        rolled = _roll(rows, model, settings) if ordered else None
+        rankers = rolling_origin.rankers(rows, model, settings)
+        rolled = _roll(rows, rankers, model, settings) if ordered else None
         found = (
             rolling_origin.measure(rolled.cuts, rolled.lists, settings.head_share) if rolled else {}
         )
@@ -94,6 +95,7 @@ def run(
                 shipped.lists,
                 artifacts.release(reference),
                 model=model,
+                ranker=rankers[model.engine],
                 how=how,
             )
             if reference is not None and ordered
@@ -160,7 +162,10 @@ def _outcome(folder: ReleaseFolder, decision: dict[str, Any]) -> EvaluateResult:
 
 
 def _roll(
-    rows: rolling_origin.Rows, model: ModelSettings, settings: EvaluationSettings
+    rows: rolling_origin.Rows,
+    rankers: dict[str, rolling_origin.Ranker],
+    model: ModelSettings,
+    settings: EvaluationSettings,
 ) -> _Rolled | None:
     newest = slices.newest(
         rows.interactions,
@@ -170,7 +175,7 @@ def _roll(
         model.positive_from,
     )
     cuts = [one for one in newest if len(one.case_ids)]
-    lists = rolling_origin.roll(cuts, rolling_origin.rankers(model, settings), "judge")
+    lists = rolling_origin.roll(cuts, rankers, "judge")
     return _Rolled(cuts, lists) if cuts else None
 
 

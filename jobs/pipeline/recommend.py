@@ -1,12 +1,12 @@
 """Recommend: the lists of a release.
 
-In: `factors.parquet`, `interactions.parquet`, `books.parquet` and the settings of a release. Out: `lists.parquet`,
-`popularity.parquet` and `similar.parquet`. Guarantees a list for every user with ratings: no book the user has
-rated, no repeats, scores not ascending, equal scores by book id, and fewer than the wanted number of books
-only where the catalogue ran out; the same bytes for any number of threads.
+In: `factors.parquet`, of two stages `ranker.json`, `interactions.parquet`, `books.parquet` and the settings of a
+release. Out: `lists.parquet`, `popularity.parquet` and `similar.parquet`. Guarantees a list for every user with
+ratings: no book the user has rated, no repeats, and fewer than the wanted number of books only where the catalogue ran
+out; the same bytes for any number of threads. Without shelf rules scores do not ascend and equal ones go by book id.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import polars as pl
@@ -16,8 +16,11 @@ from numpy.typing import NDArray
 
 from jobs.model import als, engines, matrix, personal, popularity, scoring
 from jobs.model.factors import read_factors
+from jobs.model.past import Past, past_of
+from jobs.model.personal import Personal
 from jobs.model.settings import ModelSettings
 from jobs.model.settings import of_release as settings_of
+from jobs.model.two_stage import stored
 from jobs.release import inputs
 from jobs.runtime.artifacts import ReleaseFolder
 from jobs.runtime.documents import read_table
@@ -31,6 +34,7 @@ from schemas.tables import (
     GENRES,
     LISTS,
     POPULARITY,
+    RATING,
     SCORES,
     SIMILAR,
     SOURCE,
@@ -44,7 +48,10 @@ LEAST_BOOKS_OF_A_TAG = 20
 
 @dataclass(frozen=True)
 class RecommendResult:
-    """How many lists there are; `short_lists` are those that ran out of books, `digests` SHA-256 by file."""
+    """How many lists there are; `short_lists` are those that ran out of books, `digests` SHA-256 by file.
+
+    `moved` counts by shelf rule the books that it moved or kept out.
+    """
 
     release: str
     lists: int
@@ -53,7 +60,18 @@ class RecommendResult:
     similar_lists: int
     short_lists: int
     digests: dict[str, str]
+    moved: dict[str, int] = field(default_factory=dict)
     reused: bool = False
+
+
+@dataclass(frozen=True)
+class _Counted:
+    """What was counted of the users' lists, as in `RecommendResult`."""
+
+    lists: int
+    popularity_lists: int
+    short_lists: int
+    moved: dict[str, int]
 
 
 @dataclass(frozen=True)
@@ -64,6 +82,7 @@ class _Catalogue:
     book_ids: matrix.Ids
     users: NDArray[np.int64]
     books: NDArray[np.int64]
+    ratings: NDArray[np.int8]
     cards: pl.DataFrame
 
     @property
@@ -72,6 +91,12 @@ class _Catalogue:
         shape = (len(self.user_ids.values), len(self.book_ids.values))
         pairs = matrix.pairs_of(self.users, self.books, shape)
         return pairs.matrix(np.ones(len(self.users), dtype=np.float32))
+
+    @property
+    def past(self) -> Past:
+        """The rows as two stages take them."""
+        shape = (len(self.user_ids.values), len(self.book_ids.values))
+        return past_of(self.users, self.books, self.ratings, shape)
 
 
 def run(folder: ReleaseFolder, run_by: str, threads: int | None = None) -> RecommendResult:
@@ -93,16 +118,15 @@ def run(folder: ReleaseFolder, run_by: str, threads: int | None = None) -> Recom
         )
         tags = _write_popularity(folder, catalogue, popular, settings)
         similar = _write_similar(folder, catalogue, vectors.books, settings, threads)
-        lists, others, short = _write_lists(
-            folder, catalogue, vectors, popular, settings, threads=threads
-        )
+        counted = _write_lists(folder, catalogue, vectors, popular, settings, threads=threads)
         outcome = RecommendResult(
             release=folder.release,
-            lists=lists,
-            popularity_lists=others,
+            lists=counted.lists,
+            popularity_lists=counted.popularity_lists,
             tags=tags,
             similar_lists=similar,
-            short_lists=short,
+            short_lists=counted.short_lists,
+            moved=counted.moved,
             digests={path.name: sha256(path) for path in targets},
         )
         counts.update({k: v for k, v in vars(outcome).items() if k != "reused"})
@@ -110,7 +134,7 @@ def run(folder: ReleaseFolder, run_by: str, threads: int | None = None) -> Recom
 
 
 def _catalogue(folder: ReleaseFolder) -> _Catalogue:
-    rows = read_table(folder.interactions, "extract", [USER_ID, BOOK_ID])
+    rows = read_table(folder.interactions, "extract", [USER_ID, BOOK_ID, RATING])
     cards = read_table(folder.books, "extract", [BOOK_ID, GENRES])
     user_ids, book_ids = (
         matrix.ids_of(rows[USER_ID].to_numpy()),
@@ -121,6 +145,7 @@ def _catalogue(folder: ReleaseFolder) -> _Catalogue:
         book_ids=book_ids,
         users=user_ids.positions(rows[USER_ID].to_numpy()),
         books=book_ids.positions(rows[BOOK_ID].to_numpy()),
+        ratings=rows[RATING].to_numpy(),
         cards=cards,
     )
 
@@ -133,11 +158,12 @@ def _write_lists(
     settings: ModelSettings,
     *,
     threads: int | None,
-) -> tuple[int, int, int]:
-    """Write a list for every user and return (lists, of them popularity lists, of them short lists)."""
-    rated = catalogue.rated
-    listed = personal.best(vectors, rated, popular, settings, settings.list_length, threads=threads)
-    found, made_by = listed.found, np.where(listed.own, settings.engine, sources.POPULARITY)
+) -> _Counted:
+    """Write a list for every user and return what was counted."""
+    listed, engine, moved = _personal(
+        folder, catalogue, vectors, popular, settings, threads=threads
+    )
+    found, made_by = listed.found, np.where(listed.own, engine, sources.POPULARITY)
     table = pa.table(
         {
             USER_ID: _array(catalogue.user_ids.values),
@@ -146,11 +172,33 @@ def _write_lists(
         }
     )
     write_table(folder.lists, table, LISTS)
-    return (
-        rated.shape[0],
-        int((~listed.own).sum()),
-        int((found.counts < settings.list_length).sum()),
+    return _Counted(
+        lists=table.num_rows,
+        popularity_lists=int((~listed.own).sum()),
+        short_lists=int((found.counts < settings.list_length).sum()),
+        moved=moved,
     )
+
+
+def _personal(
+    folder: ReleaseFolder,
+    catalogue: _Catalogue,
+    vectors: als.Factors,
+    popular: NDArray[np.float64],
+    settings: ModelSettings,
+    *,
+    threads: int | None,
+) -> tuple[Personal, str, dict[str, int]]:
+    """Return the lists of all users, the engine that made them, and what the shelf rules moved."""
+    limit = settings.list_length
+    if settings.two_stage is None:
+        rated = catalogue.rated
+        found = personal.best(vectors, rated, popular, settings, limit, threads=threads)
+        return found, settings.engine, {}
+    listed, ranks = stored.listed(
+        folder, catalogue.past, vectors.books, settings, limit, threads=threads
+    )
+    return listed.personal, settings.engine if ranks else sources.ALS, listed.moved
 
 
 def _write_popularity(

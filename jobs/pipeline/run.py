@@ -61,7 +61,7 @@ def run(
         # Before hours of work for a store that refuses it; one that cannot be reached now may be there by then.
         histories.check(artifacts.journal, settings)
     compared = reference or references.choose(artifacts, partition).release
-    model = model_settings.load(settings.model_settings, settings.engine)
+    model = model_settings.load(settings.model_settings, settings.engine, settings.rules)
     rows = read_settings(RowSettings)
     try:
         extracted = extract.run(

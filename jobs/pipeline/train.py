@@ -1,15 +1,20 @@
 """Train: vectors for every book, and for every user where the engine fits them, from the accepted ratings.
 
-In: `interactions.parquet`, `books.parquet` and the settings of a release. Out: `factors.parquet`. Guarantees that the
-same input and settings give the same bytes, whatever the number of threads.
+In: `interactions.parquet`, `books.parquet` and the settings of a release. Out: `factors.parquet`, and of two stages
+`ranker.json`. Guarantees that the same input and settings give the same bytes, whatever the number of threads.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from typing import Any
 
-from jobs.model import matrix
+import polars as pl
+
+from jobs.model import matrix, metadata
 from jobs.model.factors import as_table, fit
+from jobs.model.settings import ModelSettings
 from jobs.model.settings import of_release as settings_of
+from jobs.model.two_stage import engine, stored
 from jobs.release import inputs
 from jobs.runtime.artifacts import ReleaseFolder
 from jobs.runtime.documents import read_table
@@ -27,7 +32,9 @@ from schemas.tables import (
 class TrainResult:
     """What was trained: `factors` is the width of the vectors, `digest` the SHA-256 of factors.parquet.
 
-    `trained_at` is a time in UTC.
+    `trained_at` is a time in UTC. What follows is of two stages, None for other engines: whether there is a ranker
+    (else too few cases: the lists are those of ALS), what it learned from, and the share of what was liked next that
+    stood among the candidates.
     """
 
     release: str
@@ -37,6 +44,11 @@ class TrainResult:
     factors: int
     digest: str
     trained_at: str
+    ranks: bool | None = None
+    ranker_slices: int | None = None
+    ranker_cases: int | None = None
+    candidate_recall: float | None = None
+    ranker_digest: str | None = None
     reused: bool = False
 
 
@@ -65,6 +77,34 @@ def run(folder: ReleaseFolder, run_by: str, threads: int | None = None) -> Train
             factors=fitted.books.shape[1],
             digest=sha256(folder.factors),
             trained_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            **(_ranker(folder, rows, books, settings, threads) if settings.two_stage else {}),
         )
-        counts.update({k: v for k, v in vars(outcome).items() if k != "reused"})
+        counts.update({k: v for k, v in asdict(outcome).items() if k != "reused"})
     return outcome
+
+
+def _ranker(
+    folder: ReleaseFolder,
+    rows: pl.DataFrame,
+    books: matrix.Ids,
+    settings: ModelSettings,
+    threads: int | None,
+) -> dict[str, Any]:
+    """Teach the ranker of two stages from the newest slices, write it, and say what it learned from."""
+    cards = metadata.of_cards(read_table(folder.books, "extract"))
+    width = engine.width_of(rows.height, settings)
+    moments = engine.Moments(cards, settings, width, threads)
+    of_rows = engine.Rows(
+        rows[USER_ID].to_numpy(),
+        books.positions(rows[BOOK_ID].to_numpy()),
+        rows[RATING].to_numpy(),
+        len(books.values),
+    )
+    taught = moments.taught(of_rows, rows.height)
+    return {
+        "ranks": taught.ranker is not None,
+        "ranker_slices": taught.slices,
+        "ranker_cases": taught.cases,
+        "candidate_recall": round(taught.recall, 4),
+        "ranker_digest": stored.write(folder, taught),
+    }

@@ -32,3 +32,4 @@ class Bounds:
     user_max_day_share: float = 0.5
     user_max_catalogue_share: float = 0.9
     same_list_max_share: float = 0.5
+    shelf_faults_max_share: float = 0.005

@@ -16,12 +16,16 @@ from jobs.validation.check import NONE_AT_ALL, Check, values_in
 
 @dataclass(frozen=True)
 class Given:
-    """What the lists are validated with; `reference` is the number of users' lists of another release."""
+    """What the lists are validated with; `reference` is the number of users' lists of another release.
+
+    `by_score` tells that users' lists are sorted by score: shelf rules move books.
+    """
 
     list_length: int
     similar_length: int
     bounds: Bounds
     reference: int | None
+    by_score: bool = True
 
 
 @dataclass(frozen=True)
@@ -33,8 +37,18 @@ class Base:
     catalogue: NDArray[np.int32]
 
 
+def order_check(prefix: str, noun: str) -> Check:
+    """Return the check that lists are sorted by score."""
+    return none(
+        f"{prefix}_order",
+        f"The {noun} are sorted by score, equal scores by book id",
+        summary.OUT_OF_ORDER,
+        "lists are not",
+    )
+
+
 def entry_checks(prefix: str, noun: str) -> tuple[Check, ...]:
-    """Return the checks on what `summary.of` counts; they hold for lists of every kind."""
+    """Return the checks on what `summary.of` counts but the order; they hold for lists of every kind."""
     return (
         none(
             f"{prefix}_scores",
@@ -59,12 +73,6 @@ def entry_checks(prefix: str, noun: str) -> tuple[Check, ...]:
             f"The {noun} hold only books of the catalogue",
             summary.UNKNOWN_BOOKS,
             "lists hold an unknown book",
-        ),
-        none(
-            f"{prefix}_order",
-            f"The {noun} are sorted by score, equal scores by book id",
-            summary.OUT_OF_ORDER,
-            "lists are not",
         ),
     )
 

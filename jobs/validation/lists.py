@@ -70,7 +70,11 @@ def suites(table: pa.Table, base: Base, given: Given) -> tuple[Suite, ...]:
         Suite(
             "lists",
             frame,
-            (*_user_checks(given), *listing.entry_checks("lists", "lists")),
+            (
+                *_user_checks(given),
+                *listing.entry_checks("lists", "lists"),
+                *((listing.order_check("lists", "lists"),) if given.by_score else ()),
+            ),
             key=USER_ID,
         ),
         Suite("users", everyone, (has_list,), key=USER_ID),

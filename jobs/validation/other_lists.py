@@ -65,6 +65,7 @@ def popularity_suites(
                     "lists hold other books",
                 ),
                 *listing.entry_checks("popularity", "popularity lists"),
+                listing.order_check("popularity", "popularity lists"),
             ),
             key=TAG,
         ),
@@ -107,7 +108,11 @@ def similar_suites(table: pa.Table, base: Base, given: Given) -> tuple[Suite, ..
         Suite(
             "similar",
             frame,
-            (*checks, *listing.entry_checks("similar", "similar lists")),
+            (
+                *checks,
+                *listing.entry_checks("similar", "similar lists"),
+                listing.order_check("similar", "similar lists"),
+            ),
             key=BOOK_ID,
         ),
     )

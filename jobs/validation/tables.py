@@ -25,6 +25,7 @@ from jobs.validation import (
     interactions,
     lists,
     other_lists,
+    shelf,
 )
 from jobs.validation.bounds import Bounds
 from jobs.validation.expectations import Validation
@@ -130,7 +131,13 @@ def _lists(task: Task) -> tuple[Validation, dict[str, Any]]:
     base = Base(rated[USER_ID].to_numpy(), rated[BOOK_ID].to_numpy(), cards[BOOK_ID].to_numpy())
     settings = model_settings.of_release(folder)
     before = _rows(task.reference.lists, "recommend") if task.reference else None
-    given = ListsGiven(settings.list_length, settings.similar_length, task.bounds, before)
+    given = ListsGiven(
+        settings.list_length,
+        settings.similar_length,
+        task.bounds,
+        before,
+        by_score=settings.rules is None,
+    )
     numbers = {
         "lists": users.num_rows,
         "lists_of_reference": before,
@@ -140,6 +147,7 @@ def _lists(task: Task) -> tuple[Validation, dict[str, Any]]:
     }
     suites = (
         *lists.suites(users, base, given),
+        *(shelf.suites(users, cards, base, given, settings.rules) if settings.rules else ()),
         *other_lists.popularity_suites(popular, cards, base, given),
         *other_lists.similar_suites(similar, base, given),
     )

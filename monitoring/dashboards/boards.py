@@ -154,8 +154,8 @@ BATCH = Board(
             Panel(
                 "NDCG@10 with its interval",
                 {
-                    f'nightshelf_batch_{name}{{role="newest", model=~"als|ease", metric="ndcg_at_10"}}': legend
-                    for name, legend in (("quality", "als"), ("quality_low", "low"), ("quality_high", "high"))
+                    f'nightshelf_batch_{name}{{role="newest", model=~"als|ease|two_stage", metric="ndcg_at_10"}}': legend
+                    for name, legend in (("quality", "{{model}}"), ("quality_low", "low"), ("quality_high", "high"))
                 },
             ),
             Panel(
@@ -164,7 +164,7 @@ BATCH = Board(
             ),
             Panel("Recall@20", {'nightshelf_batch_quality{role="newest", metric="recall_at_20"}': "{{model}}"}),
             Panel("Coverage@10", {'nightshelf_batch_quality{role="newest", metric="coverage_at_10"}': "{{model}}"}, "percentunit"),
-            Panel("Live release: NDCG@10", {'nightshelf_batch_quality{role="live", model=~"als|ease", metric="ndcg_at_10"}': "als"}),
+            Panel("Live release: NDCG@10", {'nightshelf_batch_quality{role="live", model=~"als|ease|two_stage", metric="ndcg_at_10"}': "{{model}}"}),
             Panel("Releases on disk", {"nightshelf_batch_releases": "releases"}),
         ),
         "Airflow": (

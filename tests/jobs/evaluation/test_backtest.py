@@ -58,7 +58,7 @@ def test_a_candidate_at_the_full_cut_is_the_release(tmp_path: Path) -> None:
     shipped = ranking.of_release(
         folder, rows.interactions, rows.catalogue, groups.SETTINGS, measured.DEPTH
     )
-    rankers = rolling_origin.rankers(groups.SETTINGS, evaluation_settings.load())
+    rankers = rolling_origin.rankers(rows, groups.SETTINGS, evaluation_settings.load())
     judged = rankers[groups.SETTINGS.engine](past)
     assert (shipped.lists.book_ids == judged.book_ids).all()
     assert shipped.missing == 0
