@@ -5,10 +5,7 @@ whose evaluation raised is `crashed`, never failed and never passed; that nothin
 written to the home or the working folder; and that the same frames give the same outcome, byte for byte.
 """
 
-import importlib
-import os
 import traceback
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -16,6 +13,7 @@ from typing import Any
 
 from jobs.validation import texts
 from jobs.validation.check import Check, Suite
+from jobs.validation.engine import great_expectations
 from jobs.validation.result import ExpectationResult, Status
 
 _EXAMPLES = 5
@@ -84,7 +82,7 @@ def _validate_suite(
 
 def _evaluate(suite: Suite, open_batch: _OpenBatch) -> list[dict[str, Any]]:
     """Return what Great Expectations says of each check, in order, without ids and times."""
-    gx = _great_expectations()
+    gx = great_expectations()
     configuration = gx.expectations.expectation_configuration.ExpectationConfiguration
     expectations = [
         configuration(
@@ -107,22 +105,12 @@ def _evaluate(suite: Suite, open_batch: _OpenBatch) -> list[dict[str, Any]]:
 
 def _open_batch() -> _OpenBatch:
     """Return what opens a frame as a batch, in a context that lives in memory and goes with it."""
-    gx = _great_expectations()
+    gx = great_expectations()
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = gx.data_context.types.base.ProgressBarsConfig(globally=False)
     asset = context.data_sources.add_pandas("release").add_dataframe_asset("table")
     opened: _OpenBatch = asset.add_batch_definition_whole_dataframe("whole").get_batch
     return opened
-
-
-def _great_expectations() -> Any:
-    """Return the package, imported when it is first needed (3 s)."""
-    # Read when the package is imported: it would report usage to its vendor otherwise.
-    os.environ["GX_ANALYTICS_ENABLED"] = "False"
-    with warnings.catch_warnings():
-        # What its own imports warn of is nothing that we could repair.
-        warnings.simplefilter("ignore")
-        return importlib.import_module("great_expectations")
 
 
 def _lean(result: Any) -> dict[str, Any]:
