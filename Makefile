@@ -10,14 +10,17 @@ UV ?= .tools/bin/uv
 # Nothing is taken from the machine's own uv settings, and no interpreter is downloaded.
 export UV_NO_CONFIG := 1
 export UV_PYTHON_DOWNLOADS := never
+# Hundreds of processes import the same files: without it, each compiles them again.
+unexport PYTHONDONTWRITEBYTECODE
 
 COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
           --no-emit-index-url --no-emit-find-links --no-annotate --no-header pyproject.toml
 
-# $(call environment,NAME): a virtual environment with exactly what NAME's lock lists.
+# $(call environment,NAME): a virtual environment with exactly what NAME's lock lists. The one of the tests is
+# compiled at once, for those who start pytest themselves where Python must not write bytecode.
 define environment
 	$(UV) venv --quiet --allow-existing --python $(PYTHON) .venvs/$(1)
-	$(UV) pip sync --quiet --python .venvs/$(1) --require-hashes deploy/requirements/$(1).txt
+	$(UV) pip sync --quiet $(if $(filter dev,$(1)),--compile-bytecode) --python .venvs/$(1) --require-hashes deploy/requirements/$(1).txt
 	$(UV) pip install --quiet --python .venvs/$(1) --no-deps --no-build-isolation --editable .
 	touch .venvs/$(1)/.complete
 endef
