@@ -35,6 +35,7 @@ from redis.exceptions import (
 
 from jobs.runtime.errors import BrokenInput, NightshelfError, TryLater, WrongUsage
 from jobs.runtime.settings import Settings
+from jobs.store.client import Client
 from schemas.environment import node_list
 
 _SOCKET_TIMEOUT_S = 10.0
@@ -75,8 +76,8 @@ def connected(settings: Settings) -> Iterator[RedisCluster]:
     """Give a connection that reads from primaries; close it afterwards. Raises TryLater, BrokenInput and WrongUsage."""
     where = node_list(settings.redis)
     with _as_problem(where):
-        cluster = RedisCluster(
-            startup_nodes=[ClusterNode(node.host, node.port) for node in settings.redis],
+        cluster = Client(
+            settings.redis,
             username=settings.redis_user,
             password=settings.redis_password,
             **_tls(settings),

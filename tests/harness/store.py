@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import redis
-from redis.cluster import ClusterNode, RedisCluster
+from redis.cluster import RedisCluster
 
 from jobs.pipeline import activate, publish
 from jobs.runtime.artifacts import Artifacts
 from jobs.runtime.settings import Settings
+from jobs.store.client import Client
 from schemas.environment import Node
 from tests.harness.releases import write_release
 
@@ -24,8 +25,7 @@ CATALOG = "shelf:catalog"
 @contextmanager
 def connected(settings: Settings) -> Iterator[RedisCluster]:
     """Give a plain connection to the cluster."""
-    nodes = [ClusterNode(node.host, node.port) for node in settings.redis]
-    with RedisCluster(startup_nodes=nodes, decode_responses=False) as cluster:
+    with Client(settings.redis, decode_responses=False) as cluster:
         yield cluster
 
 
