@@ -121,6 +121,7 @@ chaos: packages .venvs/dev/.complete ## break everything under load for half an 
 .PHONY: backtest
 backtest: .venvs/dev/.complete ## the goals of the model: it and every baseline at six past days of GOODBOOKS_DIR
 	.venvs/dev/bin/python -m tests.research.goals
+	.venvs/dev/bin/python -m tests.research.two_stages
 
 # The audit's tools ask for it, and jsonschema imports it where it is installed: 22 % of what each import of
 # Great Expectations takes in tests. Nobody here checks the format of an IRI.

@@ -67,15 +67,19 @@ def by_model(past: History, settings: ModelSettings, depth: int) -> Ranked:
     return by_vectors(past, vectors, settings, depth)[0]
 
 
+def rows_of(past: History) -> engine.Rows:
+    """Return the rows of a history as the two stages take them."""
+    users = past.rows[USER_ID].to_numpy()
+    return engine.Rows(users, past.book_positions, past.ratings, len(past.books.values))
+
+
 def by_two_stages(past: History, moments: Moments, depth: int) -> Ranked:
     """Return lists (users, depth) of two stages for every user in `past`; the ranker learned from slices before it."""
-    rows = engine.Rows(
-        past.rows[USER_ID].to_numpy(), past.book_positions, past.ratings, len(past.books.values)
-    )
+    rows = rows_of(past)
     taught = moments.taught(rows, len(past.ratings))
     fitted, users = moments.generators(rows, len(past.ratings))
     listed = lists.best(fitted, taught.ranker, np.arange(len(users.values)), depth)
-    return _ranked(past, listed.personal.found, fitted.popular, depth)
+    return ranked_of(past, listed.personal.found, fitted.popular, depth)
 
 
 def by_vectors(
@@ -84,7 +88,7 @@ def by_vectors(
     """Return lists (users, depth) of given vectors for every user in `past`, and who (users,) has one."""
     popular = _popular(past, settings.popularity_half_life_share)
     listed = personal.best(vectors, past.rated, popular, settings, depth)
-    return _ranked(past, listed.found, popular, depth), listed.own
+    return ranked_of(past, listed.found, popular, depth), listed.own
 
 
 @dataclass(frozen=True)
@@ -119,7 +123,7 @@ def of_release(
         rows = past_of(past.user_positions, past.book_positions, past.ratings, past.rated.shape)
         listed, _ = stored.listed(folder, rows, vectors.books, settings, depth)
         popular = _popular(past, settings.popularity_half_life_share)
-        ranked = _ranked(past, listed.personal.found, popular, depth)
+        ranked = ranked_of(past, listed.personal.found, popular, depth)
     own = vectors.known
     positive = past.rows.filter(pl.col(RATING) >= settings.positive_from)[USER_ID].unique()
     with_positive = np.isin(past.users.values, positive.to_numpy())
@@ -140,7 +144,7 @@ def _aligned(wanted: matrix.Ids, ids: NDArray[np.int32], vectors: als.UserFactor
 def by_popularity(past: History, half_life_share: float, depth: int) -> Ranked:
     """Return lists (users, depth) of the most read books by recency; an infinite half-life weighs all rows alike."""
     popular = _popular(past, half_life_share)
-    return _ranked(past, personal.most_read(popular, past.rated, depth), popular, depth)
+    return ranked_of(past, personal.most_read(popular, past.rated, depth), popular, depth)
 
 
 def ids_of(found: scoring.Best, books: matrix.Ids) -> IdMatrix:
@@ -153,7 +157,10 @@ def _popular(past: History, half_life_share: float) -> NDArray[np.float64]:
     return popularity.weights(past.book_positions, len(past.books.values), half_life_share)
 
 
-def _ranked(past: History, found: scoring.Best, popular: NDArray[np.float64], depth: int) -> Ranked:
+def ranked_of(
+    past: History, found: scoring.Best, popular: NDArray[np.float64], depth: int
+) -> Ranked:
+    """Return found positions as lists (users, depth) of the users of a history; others get the most popular."""
     lists = ids_of(found, past.books)
     return Ranked(past.users.values, lists, everyone(popular, past, depth))
 

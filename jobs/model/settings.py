@@ -5,6 +5,8 @@ Guarantees that every setting is known, of the right type and one the model can 
 outside this class changes a list.
 """
 
+import ctypes
+import importlib.util
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -103,6 +105,7 @@ def load(path: Path | None, engine: str | None = None, rules: Path | None = None
     path = path or SHIPPED[wanted]
     content = settings_file.read(path, "model", "model settings")
     if content.get("engine") == TWO_STAGE:
+        _require_lightgbm(str(path))
         content["two_stage"] = settings_file.read(path, "two_stage", "settings of the two stages")
         content["rules"] = shelf_rules.read(rules)
     found = from_mapping(content, str(path))
@@ -113,6 +116,26 @@ def load(path: Path | None, engine: str | None = None, rules: Path | None = None
             "unset NIGHTSHELF_ENGINE, or name a file for that engine in NIGHTSHELF_MODEL_SETTINGS",
         )
     return found
+
+
+def _require_lightgbm(where: str) -> None:
+    """Raise WrongUsage when the ranker's library cannot be used here: before work starts, not after hours of it."""
+    if importlib.util.find_spec("lightgbm") is None:
+        missing, advice = (
+            "LightGBM",
+            "install the `jobs` environment again, or use NIGHTSHELF_ENGINE=als",
+        )
+    else:
+        try:
+            ctypes.CDLL("libgomp.so.1")
+        except OSError:
+            missing, advice = (
+                "libgomp, which LightGBM loads",
+                "install it (Debian: apt-get install libgomp1)",
+            )
+        else:
+            return
+    raise WrongUsage(f"the engine {TWO_STAGE!r} needs {missing}", where, advice)
 
 
 def from_mapping(content: dict[str, object], where: str) -> ModelSettings:

@@ -64,6 +64,7 @@ class Moments:
     threads: int | None = None
     _slices: dict[int, _Slice] = field(default_factory=dict)
     _fitted: dict[int, tuple[Generators, matrix.Ids]] = field(default_factory=dict)
+    _taught: dict[int, Taught] = field(default_factory=dict)
 
     def generators(self, rows: Rows, moment: int) -> tuple[Generators, matrix.Ids]:
         """Return the generators fitted on the first `moment` rows, and the ids of their users."""
@@ -76,6 +77,11 @@ class Moments:
 
     def taught(self, rows: Rows, moment: int) -> Taught:
         """Return the ranker of a moment, learned from the newest slices before it."""
+        if moment not in self._taught:
+            self._taught[moment] = self._teach(rows, moment)
+        return self._taught[moment]
+
+    def _teach(self, rows: Rows, moment: int) -> Taught:
         stage = stage_of(self.settings)
         learned: list[_Slice] = []
         cases = 0
@@ -83,7 +89,7 @@ class Moments:
             start = moment - back * self.width
             if start <= 0 or cases >= stage.ranker_cases:
                 break
-            learned.append(self._slice(rows, start))
+            learned.append(self._slice(rows, self._kept(start)))
             cases += len(learned[-1].examples.sizes)
         liked, found = sum(one.liked for one in learned), sum(one.found for one in learned)
         ranker = None
@@ -91,6 +97,15 @@ class Moments:
             examples = [one.examples for one in learned]
             ranker = learn(examples, features.NAMES, self.settings, self.threads)
         return Taught(ranker, len(learned), cases, found / liked if liked else 0.0)
+
+    def _kept(self, start: int) -> int:
+        """Return where a slice from `start` begins: where one was fitted, a fiftieth of a slice before at most.
+
+        Cuts at shares of the rows are no multiples of a slice apart: else nothing would be shared between them.
+        """
+        least = start - self.width // 50
+        near = [at for at in (*self._slices, *self._fitted) if least <= at <= start]
+        return max(near, default=start)
 
     def _slice(self, rows: Rows, start: int) -> _Slice:
         if start not in self._slices:
@@ -101,7 +116,8 @@ class Moments:
 
 def width_of(rows: int, settings: ModelSettings) -> int:
     """Return how many rows a slice holds that teaches the ranker of a source of so many rows."""
-    return max(1, round(rows * stage_of(settings).ranker_slice_share))
+    # Rounded down: slices that are counted back from a later cut begin at or after those of an earlier one.
+    return max(1, int(rows * stage_of(settings).ranker_slice_share))
 
 
 def _examples(fitted: Generators, users: matrix.Ids, rows: Rows, slice_: slice) -> _Slice:

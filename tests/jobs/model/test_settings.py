@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -100,3 +101,53 @@ def test_engine_and_file_must_agree(tmp_path: Path) -> None:
         model_settings.load(path, "ease")
     with pytest.raises(WrongUsage, match=r"no engine 'word2vec'[\s\S]*als, ease"):
         model_settings.load(None, "word2vec")
+
+
+def _no_such_library(name: str) -> None:
+    raise OSError(f"{name}: cannot open shared object file")
+
+
+@pytest.mark.parametrize(
+    ("part", "stand_in", "told"),
+    [
+        ("importlib.util.find_spec", lambda _name: None, "needs LightGBM"),
+        ("ctypes.CDLL", _no_such_library, "needs libgomp"),
+    ],
+)
+def test_a_missing_library_is_said_before_work_starts(
+    part: str,
+    stand_in: Callable[[str], None],
+    told: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The settings of two stages are refused where their ranker cannot run; those of other engines are not."""
+    monkeypatch.setattr(part, stand_in)
+    with pytest.raises(WrongUsage, match=told):
+        model_settings.load(None, "two_stage")
+    assert model_settings.load(None, "ease").engine == "ease"
+
+
+def test_rules_of_their_own_enter_the_settings(tmp_path: Path) -> None:
+    """Another file of shelf rules gives other settings, and so another release id; an unknown rule is refused."""
+    text = shelf_rules.SHIPPED.read_text("utf-8")
+    path = tmp_path / "rules.toml"
+    path.write_text(text.replace("most_of_an_author = 3", "most_of_an_author = 1"), "utf-8")
+    found = model_settings.load(None, "two_stage", path)
+    assert found.rules is not None
+    assert found.rules.most_of_an_author == 1
+    assert model_settings.as_mapping(found) != model_settings.as_mapping(
+        model_settings.load(None, "two_stage")
+    )
+    path.write_text(f"{text}\nalphabetical = true\n", "utf-8")
+    with pytest.raises(WrongUsage, match="alphabetical"):
+        model_settings.load(None, "two_stage", path)
+
+
+@pytest.mark.parametrize("name", ["pool", "ranker_trees", "ease_regularization"])
+def test_two_stages_cannot_do_with_none(name: str, tmp_path: Path) -> None:
+    """A pool of no books and a ranker of no trees rank nothing."""
+    path = tmp_path / "model.toml"
+    text = model_settings.SHIPPED["two_stage"].read_text("utf-8")
+    path.write_text(re.sub(rf"(?m)^{name} = .*", f"{name} = 0", text), "utf-8")
+    with pytest.raises(WrongUsage, match=f"{name} = 0 is not above 0"):
+        model_settings.load(path)

@@ -133,7 +133,7 @@ def test_the_same_trees_for_any_number_of_threads(taught: Taught) -> None:
 
 
 def test_a_slice_is_fitted_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The ranker of the next moment needs one more fit, since the others were made for the one before."""
+    """The ranker of the next moment needs one more fit: the others were made for the one before."""
     fits: list[int] = []
     made = generators.fit
 
@@ -147,6 +147,9 @@ def test_a_slice_is_fitted_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(fits) == len(set(fits)) == stage_of(shop.SETTINGS).ranker_slices
     moments.taught(shop.rows(), MOMENT + moments.width)
     assert len(fits) == len(set(fits)) == stage_of(shop.SETTINGS).ranker_slices + 1
+    # A cut that is nearly a slice later, as shares of the rows give them, shares the slices too.
+    moments.taught(shop.rows(), MOMENT + 2 * moments.width + 1)
+    assert len(fits) == len(set(fits)) == stage_of(shop.SETTINGS).ranker_slices + 2
 
 
 def test_the_ranker_finds_the_next_volume(fitted: Generators, taught: Taught) -> None:
