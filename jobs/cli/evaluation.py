@@ -92,4 +92,7 @@ def tune(release: str, trials: int, study: Path | None, out: Path | None) -> Non
         f"({outcome.smallest_detectable_difference / max(outcome.before_ndcg_at_10, 1e-9):.0%})",
         file=sys.stderr,
     )
+    if outcome.kept:
+        told = "no trial was better: the settings written are those of the release"
+        print(f"{told}, NDCG@10 {outcome.before_ndcg_at_10:.4f}", file=sys.stderr)
     emit(outcome)

@@ -15,7 +15,7 @@ import pyarrow as pa
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from jobs.evaluation.ranked import NO_BOOK, IdMatrix, Ranked
+from jobs.evaluation.ranked import NO_BOOK, IdMatrix, Ids, Ranked
 from jobs.model import als, matrix, personal, popularity, scoring
 from jobs.model.factors import fit, read_factors
 from jobs.model.past import past_of
@@ -30,7 +30,8 @@ from schemas.tables import BOOK_ID, RATING, USER_ID
 class History:
     """Rows before a cut, in order of arrival, with users and books as positions; `books` is the complete catalogue.
 
-    `ratings` (rows,) are those of the rows, `pairs` their order by user.
+    `ratings` (rows,) are those of the rows, `pairs` their order by user. `only` are the users whose lists are asked
+    for, None for all.
     """
 
     rows: pl.DataFrame
@@ -39,6 +40,7 @@ class History:
     book_positions: NDArray[np.int64]
     ratings: NDArray[np.int8]
     pairs: matrix.Pairs
+    only: Ids | None = None
 
     @property
     def user_positions(self) -> NDArray[np.int64]:
@@ -62,9 +64,16 @@ def history(rows: pa.Table, catalogue: NDArray[np.int32]) -> History:
 
 
 def by_model(past: History, settings: ModelSettings, depth: int) -> Ranked:
-    """Return lists (users, depth) of the model fitted on `past`, for every user in it."""
-    vectors, _ = fit(past.rows, past.users, past.books, settings)
-    return by_vectors(past, vectors, settings, depth)[0]
+    """Return lists (users, depth) of the model fitted on `past`, for every user in it, or for its `only`."""
+    if past.only is None:
+        vectors, _ = fit(past.rows, past.users, past.books, settings)
+        return by_vectors(past, vectors, settings, depth)[0]
+    ids = np.intersect1d(past.only, past.users.values)
+    places = past.users.positions(ids)
+    vectors, _ = fit(past.rows, past.users, past.books, settings, only=places)
+    popular = _popular(past, settings.popularity_half_life_share)
+    listed = personal.best(vectors, past.rated[places], popular, settings, depth)
+    return Ranked(ids, ids_of(listed.found, past.books), everyone(popular, past, depth))
 
 
 def rows_of(past: History) -> engine.Rows:

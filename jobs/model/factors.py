@@ -36,9 +36,12 @@ def fit(
     settings: ModelSettings,
     threads: int | None = None,
     *,
+    only: NDArray[np.int64] | None = None,
     show_progress: bool = False,
 ) -> tuple[als.Factors, int]:
     """Return factors of all users and books from rows in order of arrival, and the number of positive ratings.
+
+    With `only`, positions of users, vectors are solved for these users alone.
 
     The books' vectors come from the engine's fit; the users' from their own confidences
     (`jobs.model.confidence.profiles`) against the final vectors of the books.
@@ -49,6 +52,8 @@ def fit(
     training = confidence.training(pairs, ratings, settings)
     fitted = engine.books(training, settings, threads, show_progress=show_progress)
     profiles = confidence.profiles(pairs, ratings, settings)
+    if only is not None:
+        profiles = profiles[only]
     own = engine.user_factors(profiles, fitted, settings, threads)
     return als.Factors(own, fitted), int((ratings >= settings.positive_from).sum())
 

@@ -15,7 +15,7 @@ from functools import partial
 import numpy as np
 import polars as pl
 
-from jobs.evaluation import bootstrap, ranking, rolling_origin, tune
+from jobs.evaluation import bootstrap, ranking, rolling_origin, search
 from jobs.evaluation.bootstrap import Resampling
 from jobs.evaluation.measured import DEPTH
 from jobs.evaluation.ranked import Ranked
@@ -79,7 +79,7 @@ def changes(wishes: pl.DataFrame) -> dict[str, Callable[[History], Ranked]]:
     return found
 
 
-def table(slices: list[tune.Prepared], among: dict[str, Callable[[History], Ranked]]) -> None:
+def table(slices: list[search.Prepared], among: dict[str, Callable[[History], Ranked]]) -> None:
     """Print a line a variant; the first is what the others are compared with."""
     how = Resampling(JUDGEMENT.samples, JUDGEMENT.confidence, JUDGEMENT.seed)
     users = np.concatenate([one.cut.case_ids for one in slices])
@@ -87,7 +87,7 @@ def table(slices: list[tune.Prepared], among: dict[str, Callable[[History], Rank
     first: tuple[np.ndarray, float] | None = None
     for name, ranker in among.items():
         began = time.process_time()
-        ndcg = np.concatenate([tune.ndcg_of(one, ranker) for one in slices])
+        ndcg = np.concatenate([search.ndcg_of(one, ranker) for one in slices])
         seconds = time.process_time() - began
         first = first or (ndcg, seconds)
         less = bootstrap.difference(users, ndcg, first[0], how).absolute
@@ -104,8 +104,8 @@ def main() -> None:
     words = arguments.only
     with prepared(source()) as folder:
         rows = rolling_origin.rows_of(folder)
-        shares = DENSE if arguments.dense else tune.VALIDATION_SHARES
-        slices = tune.prepare(rows, SETTINGS.positive_from, JUDGEMENT.slice_share, shares)
+        shares = DENSE if arguments.dense else search.VALIDATION_SHARES
+        slices = search.prepare(rows, SETTINGS.positive_from, JUDGEMENT.slice_share, shares)
         among = changes(pl.read_parquet(folder.to_read))
         table(
             slices,

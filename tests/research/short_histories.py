@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from jobs.evaluation import bootstrap, ranking, rolling_origin, tune
+from jobs.evaluation import bootstrap, ranking, rolling_origin, search
 from jobs.evaluation.bootstrap import Resampling
 from jobs.evaluation.measured import DEPTH, HISTORY_BANDS
 from jobs.evaluation.ranked import Ranked
@@ -121,10 +121,10 @@ def table(rows: Rows, genres: pl.DataFrame, shares: tuple[float, ...]) -> None:
         found: dict[str, list[np.ndarray]] = {}
         for cut in short:
             past = ranking.history(cut.history, cut.catalogue)
-            one = tune.Prepared(cut, past)
+            one = search.Prepared(cut, past)
             for make in rungs(genres).values():
                 for name, lists in make(past).items():
-                    found.setdefault(name, []).append(tune.ndcg_of(one, partial(_given, lists)))
+                    found.setdefault(name, []).append(search.ndcg_of(one, partial(_given, lists)))
         users = np.concatenate([cut.case_ids for cut in short])
         ours = np.concatenate(found[SHIPPED])
         print(f"\n{band} ratings, {len(users)} cases")
@@ -139,7 +139,7 @@ def main() -> None:
     """Read the arguments and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--test", action="store_true", help="at the reported cuts")
-    shares = TEST_SHARES if parser.parse_args().test else tune.VALIDATION_SHARES
+    shares = TEST_SHARES if parser.parse_args().test else search.VALIDATION_SHARES
     with prepared(source()) as folder:
         cards = pl.read_parquet(folder.books, columns=[BOOK_ID, GENRES])
         genres = cards.explode(GENRES).drop_nulls(GENRES)

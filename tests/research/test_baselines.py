@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from jobs.evaluation import ranking, rolling_origin, tune
+from jobs.evaluation import ranking, rolling_origin, search
 from jobs.evaluation.ranked import NO_BOOK
 from tests.jobs.evaluation import groups
 from tests.research import goals, tuning
@@ -49,7 +49,7 @@ def test_readers_get_books_of_their_group(name: str, past: ranking.History) -> N
 
 def test_the_engine_ease_and_the_baseline_give_the_same_lists(past: ranking.History) -> None:
     """Two implementations, in the space of books with all weights and in that of users without: the same top 10s."""
-    space = tune.SPACES["ease"]
+    space = search.SPACES["ease"]
     values = {key: float(np.sqrt(one.low * one.high)) for key, one in space.items()}
     settings = replace(tuning.EASE, **values)  # type: ignore[arg-type]
     ours = ranking.by_model(past, settings, 100).book_ids[:, :10]

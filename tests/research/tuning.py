@@ -18,7 +18,7 @@ from pathlib import Path
 
 import optuna
 
-from jobs.evaluation import ranking, rolling_origin, tune
+from jobs.evaluation import ranking, rolling_origin, search
 from jobs.evaluation import settings as evaluation_settings
 from jobs.evaluation.measured import DEPTH
 from jobs.evaluation.ranked import Ranked
@@ -44,7 +44,7 @@ def _model(past: History, values: dict[str, float]) -> Ranked:
     return ranking.by_model(past, replace(SETTINGS, **values), DEPTH)  # type: ignore[arg-type]
 
 
-TUNED = {**BASELINES, SAME_TRIALS: Baseline(_model, tune.SPACE)}
+TUNED = {**BASELINES, SAME_TRIALS: Baseline(_model, search.SPACE)}
 
 
 @contextmanager
@@ -101,9 +101,9 @@ def chosen() -> tuple[dict[str, dict[str, float]], int]:
     return found, each
 
 
-def search(slices: list[tune.Prepared], name: str, trials: int, storage: Path) -> None:
+def searched(slices: list[search.Prepared], name: str, trials: int, storage: Path) -> None:
     """Search one ranking's settings, print every trial and keep them all in `trials.txt`."""
-    study = tune.search(
+    study = search.search(
         slices,
         TUNED[name].space,
         lambda values: ranker(name, values),
@@ -132,12 +132,12 @@ def main() -> None:
     parser.add_argument("--studies", type=Path, default=Path("artifacts/tuning"))
     arguments = parser.parse_args()
     with prepared(source()) as folder:
-        slices = tune.prepare(
+        slices = search.prepare(
             rolling_origin.rows_of(folder), SETTINGS.positive_from, JUDGEMENT.slice_share
         )
         for name in arguments.only:
             if TUNED[name].space:
-                search(slices, name, arguments.trials, arguments.studies)
+                searched(slices, name, arguments.trials, arguments.studies)
 
 
 if __name__ == "__main__":

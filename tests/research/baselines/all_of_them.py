@@ -1,4 +1,4 @@
-"""Every baseline, and where its settings are looked for: with the search of `jobs.evaluation.tune`."""
+"""Every baseline, and where its settings are looked for: with the search of `jobs.evaluation.search`."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from jobs.evaluation import ranking
 from jobs.evaluation.measured import DEPTH
 from jobs.evaluation.ranked import Ranked
 from jobs.evaluation.ranking import History
-from jobs.evaluation.tune import SPACE, Range
+from jobs.evaluation.search import SPACE, Range
 from tests.research.baselines import ease, item_knn, plain_als
 
 _TIME = {
