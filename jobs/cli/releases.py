@@ -145,18 +145,21 @@ def retire() -> None:
 )
 def releases(reference_for: datetime | None, *, history: bool) -> None:
     """Show what is live, previous, loaded and quarantined."""
+    settings, artifacts = here()
+    if reference_for is not None and not history:
+        # A run that waits for its turn asks this again and again: no Redis, so no client of it.
+        chosen = references.choose(artifacts, str(reference_for.date()))
+        emit({"reference": chosen.release or "none", "missing": list(chosen.missing)})
+        return
+
     from jobs.operations import releases as step
     from jobs.store.registry import WAYS_OUT
 
-    settings, artifacts = here()
     if history:
         entries = step.history(artifacts)
         for entry in entries:
             print(step.as_text(entry), file=sys.stderr)
         emit({"journal": entries})
-    elif reference_for is not None:
-        chosen = references.choose(artifacts, str(reference_for.date()))
-        emit({"reference": chosen.release or "none", "missing": list(chosen.missing)})
     else:
         found = step.run(artifacts, settings, day.latest())
         if found.live_from_future:

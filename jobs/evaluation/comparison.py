@@ -16,9 +16,10 @@ from jobs.evaluation.ranked import Ids, Ranked
 from jobs.evaluation.rolling_origin import Ranker
 from jobs.model.settings import ModelSettings
 from jobs.runtime.artifacts import ReleaseFolder
-from jobs.runtime.documents import broken, read_arrow
+from jobs.runtime.documents import broken
 from jobs.runtime.errors import BrokenInput
 from jobs.runtime.record import read_record
+from jobs.runtime.table_files import read_arrow
 from schemas import tables
 
 

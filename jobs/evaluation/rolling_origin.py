@@ -21,9 +21,9 @@ from jobs.model.settings import ModelSettings
 from jobs.model.two_stage import engine
 from jobs.release import inputs
 from jobs.runtime.artifacts import ReleaseFolder
-from jobs.runtime.documents import read_arrow, read_table
 from jobs.runtime.errors import BrokenInput, GateRefused
 from jobs.runtime.progress import progress
+from jobs.runtime.table_files import read_arrow, read_table
 from schemas import tables
 
 RECENT = "recent_popularity"

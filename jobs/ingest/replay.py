@@ -18,8 +18,9 @@ from jobs.ingest import goodbooks, plain_text, time_order
 from jobs.ingest.settings import DEFAULTS, RowSettings
 from jobs.runtime.artifacts import DropsFolder
 from jobs.runtime.errors import WrongUsage
-from jobs.runtime.files import making_folder, read_json, sha256, write_json, write_table
+from jobs.runtime.files import making_folder, read_json, sha256, write_json
 from jobs.runtime.progress import progress
+from jobs.runtime.table_files import write_table
 from schemas.tables import ARRIVED_AT, DROP, SOURCE_ROW, USER_ID
 
 #: Where a row stands among those that are not empty.

@@ -16,8 +16,8 @@ from jobs.model.factors import read_factors
 from jobs.model.settings import ModelSettings
 from jobs.model.settings import of_release as settings_of
 from jobs.runtime.artifacts import ReleaseFolder
-from jobs.runtime.documents import read_table
 from jobs.runtime.errors import WrongUsage
+from jobs.runtime.table_files import read_table
 from schemas.tables import BOOK_ID, RATING, USER_ID
 
 

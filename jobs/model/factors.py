@@ -16,7 +16,7 @@ from jobs.model import als, confidence, engines, matrix
 from jobs.model.settings import ModelSettings
 from jobs.model.settings import of_release as settings_of
 from jobs.runtime.artifacts import ReleaseFolder
-from jobs.runtime.documents import read_table
+from jobs.runtime.table_files import read_table
 from schemas.tables import (
     BOOK_ID,
     ENTITY_ID,

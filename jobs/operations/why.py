@@ -15,9 +15,9 @@ from jobs.model import settings as model_settings
 from jobs.model.two_stage import explanation as two_stage_explanation
 from jobs.release import manifest
 from jobs.runtime.artifacts import Artifacts, ReleaseFolder
-from jobs.runtime.documents import read_table
 from jobs.runtime.errors import BrokenInput, WrongUsage
 from jobs.runtime.settings import Settings
+from jobs.runtime.table_files import read_table
 from jobs.store.cluster import connected
 from jobs.store.registry import Registry
 from schemas import keys, values

@@ -23,9 +23,10 @@ from jobs.release import inputs as begun
 from jobs.release.identity import InputFile, describe, release_id
 from jobs.runtime.artifacts import DropsFolder, ReleaseFolder
 from jobs.runtime.errors import BrokenInput
-from jobs.runtime.files import sha256, write_json, write_table
+from jobs.runtime.files import sha256, write_json
 from jobs.runtime.progress import progress
 from jobs.runtime.record import finished, recorded
+from jobs.runtime.table_files import write_table
 from schemas.manifest import partition_of
 from schemas.tables import (
     ARRIVED_AT,

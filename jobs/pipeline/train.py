@@ -17,9 +17,9 @@ from jobs.model.settings import of_release as settings_of
 from jobs.model.two_stage import engine, stored
 from jobs.release import inputs
 from jobs.runtime.artifacts import ReleaseFolder
-from jobs.runtime.documents import read_table
-from jobs.runtime.files import sha256, write_table
+from jobs.runtime.files import sha256
 from jobs.runtime.record import finished, recorded
+from jobs.runtime.table_files import read_table, write_table
 from schemas.tables import (
     BOOK_ID,
     RATING,

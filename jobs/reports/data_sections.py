@@ -15,7 +15,7 @@ from jobs.ingest import rejects
 from jobs.release import decision
 from jobs.reports.data_plots import change
 from jobs.runtime.artifacts import ReleaseFolder
-from jobs.runtime.documents import read_table
+from jobs.runtime.table_files import read_table
 from jobs.validation import result
 from jobs.validation.facts import from_json
 from jobs.validation.result import Result, Table

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from jobs.runtime.artifacts import ReleaseFolder
-from jobs.runtime.documents import read_table
+from jobs.runtime.table_files import read_table
 from schemas.tables import AUTHORS, BOOK_ID, BOOK_IDS, RATING, SOURCE, TITLE, USER_ID
 
 _SHOWN_USERS = 20

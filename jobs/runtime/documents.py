@@ -1,17 +1,12 @@
-"""Reading the JSON documents and tables that steps write.
+"""Reading the JSON documents that steps write.
 
 In: a path, what must be in it, and what to do if it is not. Out: the content. Guarantees that a file which is missing,
 cut, empty, of another shape, or a folder ends in a BrokenInput that names it and says how it comes to be again.
 """
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-
-import polars as pl
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from jobs.runtime.artifacts import require
 from jobs.runtime.errors import BrokenInput
@@ -33,24 +28,6 @@ def read_document(path: Path, step: str, **fields: type) -> dict[str, Any]:
         if not isinstance(content.get(name), kind):
             raise broken(path, step, f"{name!r} is missing or no {kind.__name__}")
     return content
-
-
-def read_table(path: Path, step: str, columns: Sequence[str] | None = None) -> pl.DataFrame:
-    """Return columns, or all, of the parquet file that `step` wrote. Raises BrokenInput."""
-    try:
-        return pl.read_parquet(
-            require(path, step), columns=list(columns) if columns else None, glob=False
-        )
-    except pl.exceptions.PolarsError as error:
-        raise broken(path, step, str(error).splitlines()[0]) from error
-
-
-def read_arrow(path: Path, step: str, columns: Sequence[str] | None = None) -> pa.Table:
-    """Return columns, or all, of the parquet file that `step` wrote. Raises BrokenInput."""
-    try:
-        return pq.read_table(require(path, step), columns=columns and list(columns))
-    except pa.ArrowException as error:
-        raise broken(path, step, str(error).splitlines()[0]) from error
 
 
 def broken(path: Path, step: str, why: str) -> BrokenInput:

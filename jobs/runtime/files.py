@@ -15,9 +15,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from jobs.runtime import system
 from jobs.runtime.errors import TryLater
 
@@ -106,29 +103,6 @@ def json_files(folder: Path) -> list[Path]:
         return sorted(path for path in folder.iterdir() if path.suffix == ".json")
     except FileNotFoundError:
         return []
-
-
-def write_table(
-    target: Path, table: pa.Table, schema: pa.Schema, ascending: tuple[str, ...] = ()
-) -> None:
-    """Write `table` as parquet with exactly `schema`; the same table gives the same bytes.
-
-    Whole numbers and instants in `ascending` columns are stored as differences (interactions of 5.98 million
-    rows: 25 instead of 52 MB, in 0.7 instead of 1.2 s). Raises pyarrow.ArrowInvalid when the table does
-    not fit the schema.
-    """
-    # A dictionary of distinct values excludes differences; columns of lists cannot be named here. Vectors repeat
-    # nothing: looking for it took two thirds of the time (63,424 of 128 numbers: 0.4 s, without 0.14 s).
-    vectors = any(pa.types.is_fixed_size_list(kind) for kind in schema.types)
-    others = [name for name in schema.names if name not in ascending] if ascending else not vectors
-    with replacing(target) as temporary:
-        pq.write_table(
-            table.select(schema.names).cast(schema),
-            temporary,
-            compression="zstd",
-            use_dictionary=others,
-            column_encoding=dict.fromkeys(ascending, "DELTA_BINARY_PACKED") or None,
-        )
 
 
 def sha256(path: Path) -> str:

@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from jobs.runtime.documents import read_arrow
+from jobs.runtime.table_files import read_arrow
 from jobs.validation.check import NONE_AT_ALL, Check, Suite, values_in
 
 _COLUMN = "column"

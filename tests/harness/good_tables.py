@@ -17,7 +17,8 @@ import pyarrow.parquet as pq
 from jobs.model import settings as model_settings
 from jobs.release.identity import InputFile, describe
 from jobs.runtime.artifacts import ReleaseFolder
-from jobs.runtime.files import write_json, write_table
+from jobs.runtime.files import write_json
+from jobs.runtime.table_files import write_table
 from schemas import sources
 from schemas import tables as t
 

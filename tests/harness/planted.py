@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from jobs.runtime.artifacts import ReleaseFolder
-from jobs.runtime.files import write_table
+from jobs.runtime.table_files import write_table
 from schemas import tables
 
 Factors = pl.DataFrame

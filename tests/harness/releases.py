@@ -15,7 +15,8 @@ import pyarrow as pa
 from jobs.model import settings as model_settings
 from jobs.release.identity import InputFile, describe
 from jobs.runtime.artifacts import Artifacts, ReleaseFolder
-from jobs.runtime.files import write_json, write_table
+from jobs.runtime.files import write_json
+from jobs.runtime.table_files import write_table
 from jobs.validation import result
 from schemas import sources, tables
 

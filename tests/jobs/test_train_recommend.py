@@ -11,7 +11,8 @@ from jobs.pipeline import recommend, train
 from jobs.release.identity import describe
 from jobs.runtime.artifacts import Artifacts, ReleaseFolder
 from jobs.runtime.errors import BrokenInput
-from jobs.runtime.files import sha256, write_json, write_table
+from jobs.runtime.files import sha256, write_json
+from jobs.runtime.table_files import write_table
 from schemas import tables
 
 Row = tuple[int, int, int]

@@ -15,7 +15,7 @@ from jobs.model.settings import of_release as settings_of
 from jobs.model.two_stage import candidates, engine, features, generators, stored
 from jobs.model.two_stage.candidates import Candidates
 from jobs.runtime.artifacts import ReleaseFolder
-from jobs.runtime.documents import read_table
+from jobs.runtime.table_files import read_table
 from schemas.tables import BOOK_ID, RATING, USER_ID
 
 

@@ -19,9 +19,10 @@ from jobs.model.two_stage.engine import Taught
 from jobs.model.two_stage.lists import Listed
 from jobs.model.two_stage.ranker import Ranker
 from jobs.runtime.artifacts import ReleaseFolder
-from jobs.runtime.documents import broken, read_document, read_table
+from jobs.runtime.documents import broken, read_document
 from jobs.runtime.errors import BrokenInput
 from jobs.runtime.files import write_json
+from jobs.runtime.table_files import read_table
 
 
 def write(folder: ReleaseFolder, taught: Taught) -> str:

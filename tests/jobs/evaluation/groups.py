@@ -15,7 +15,8 @@ from jobs.model import settings as model_settings
 from jobs.model.settings import ModelSettings, as_mapping
 from jobs.release.identity import InputFile, describe
 from jobs.runtime.artifacts import Artifacts, ReleaseFolder
-from jobs.runtime.files import write_json, write_table
+from jobs.runtime.files import write_json
+from jobs.runtime.table_files import write_table
 from schemas import tables
 from tests.harness.releases import pass_checks
 

@@ -14,8 +14,9 @@ from jobs.pipeline import activate, publish
 from jobs.release import history, journal, manifest
 from jobs.runtime.artifacts import Artifacts
 from jobs.runtime.errors import BrokenInput, GateRefused, TryLater
-from jobs.runtime.files import write_json, write_table
+from jobs.runtime.files import write_json
 from jobs.runtime.settings import Settings
+from jobs.runtime.table_files import write_table
 from jobs.store import loading
 from jobs.validation import result
 from schemas import tables

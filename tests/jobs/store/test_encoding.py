@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from jobs.release import manifest
 from jobs.runtime.artifacts import ReleaseFolder
 from jobs.runtime.errors import BrokenInput
-from jobs.runtime.files import write_table
+from jobs.runtime.table_files import write_table
 from jobs.store import encoding
 from jobs.store.encoding import Stored
 from schemas import keys, sources, tables, values
