@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
-from jobs.model import shelf_rules
-from jobs.model.shelf_rules import ShelfRules
+from jobs.model.shelf import rules as shelf_rules
+from jobs.model.shelf.rules import ShelfRules
 from jobs.model.two_stage import settings as two_stage_settings
 from jobs.model.two_stage.settings import TwoStageSettings
 from jobs.release import inputs

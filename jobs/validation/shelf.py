@@ -9,8 +9,11 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 
-from jobs.model import matrix, metadata, shelf_faults
-from jobs.model.shelf_rules import TOP, Read, ShelfRules
+from jobs.model import matrix, metadata
+from jobs.model.shelf import faults
+from jobs.model.shelf.history import Read
+from jobs.model.shelf.rules import ShelfRules
+from jobs.model.shelf.shelving import TOP
 from jobs.runtime import list_column
 from jobs.validation.check import Check, Suite, between
 from jobs.validation.listing import Base, Given
@@ -42,7 +45,7 @@ def suites(
     top = items.positions(books[starts[:, None] + np.arange(min(TOP, given.list_length))].ravel())
     told = metadata.of_cards(pl.DataFrame(pl.from_arrow(cards)))
     read = _read(table[USER_ID].to_numpy()[chosen], items, base)
-    found = shelf_faults.count(top.reshape(len(chosen), -1), read, told, rules).by_rule
+    found = faults.count(top.reshape(len(chosen), -1), read, told, rules).by_rule
     most = given.bounds.shelf_faults_max_share
     checks: tuple[Check, ...] = tuple(
         between(

@@ -18,9 +18,10 @@ from jobs.evaluation.ranked import NO_BOOK, Ranked
 from jobs.evaluation.ranking import History
 from jobs.evaluation.rolling_origin import Ranker, Rows
 from jobs.evaluation.slices import Slice
-from jobs.model import metadata, shelf_faults
+from jobs.model import metadata
 from jobs.model import settings as model_settings
-from jobs.model.shelf_rules import Read
+from jobs.model.shelf import faults as shelf_faults
+from jobs.model.shelf.history import Read
 from jobs.model.two_stage import engine, lists
 from jobs.model.two_stage.engine import Moments
 from schemas import sources

@@ -14,7 +14,7 @@ from jobs.model import matrix
 from jobs.model.metadata import Metadata
 from jobs.model.past import Past, past_of
 from jobs.model.settings import ModelSettings, stage_of
-from jobs.model.two_stage import candidates, features, generators
+from jobs.model.two_stage import candidates, feature_table, features, generators
 from jobs.model.two_stage.generators import Generators
 from jobs.model.two_stage.ranker import Examples, Ranker, learn
 
@@ -95,7 +95,7 @@ class Moments:
         ranker = None
         if cases >= stage.ranker_least_cases:
             examples = [one.examples for one in learned]
-            ranker = learn(examples, features.NAMES, self.settings, self.threads)
+            ranker = learn(examples, feature_table.NAMES, self.settings, self.threads)
         return Taught(ranker, len(learned), cases, found / liked if liked else 0.0)
 
     def _kept(self, start: int) -> int:
@@ -138,7 +138,7 @@ def _examples(fitted: Generators, users: matrix.Ids, rows: Rows, slice_: slice) 
 def _joined(parts: list[Examples]) -> Examples:
     """Return the examples of several blocks as one."""
     none = Examples(
-        np.empty((0, len(features.NAMES)), np.float32),
+        np.empty((0, len(feature_table.NAMES)), np.float32),
         np.empty(0, np.bool_),
         np.empty(0, np.int64),
     )

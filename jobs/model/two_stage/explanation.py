@@ -12,7 +12,7 @@ from jobs.model import matrix, metadata
 from jobs.model.factors import read_factors
 from jobs.model.past import past_of
 from jobs.model.settings import of_release as settings_of
-from jobs.model.two_stage import candidates, engine, features, generators, stored
+from jobs.model.two_stage import candidates, engine, feature_table, features, generators, stored
 from jobs.model.two_stage.candidates import Candidates
 from jobs.runtime.artifacts import ReleaseFolder
 from jobs.runtime.table_files import read_table
@@ -94,7 +94,7 @@ def _proposed(found: Candidates, at: int) -> tuple[str, ...]:
 
 
 def _spoke(found: Candidates, at: int, place: int, parts: np.ndarray) -> Spoke:
-    feature = features.FEATURES[place]
+    feature = feature_table.FEATURES[place]
     value = float(found.columns[feature.name][at])
     told = None if np.isnan(value) else round(value, 4)
     return Spoke(feature.name, feature.meaning, feature.unit, told, round(float(parts[place]), 4))

@@ -13,9 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from jobs.model import als, personal, scoring, shelf_rules
+from jobs.model import als, personal, scoring
 from jobs.model.personal import Personal
 from jobs.model.settings import stage_of
+from jobs.model.shelf.history import Read
+from jobs.model.shelf.shelving import shelve
 from jobs.model.two_stage import candidates, engine, features
 from jobs.model.two_stage.candidates import Candidates
 from jobs.model.two_stage.generators import Generators
@@ -134,9 +136,7 @@ def _shelve(
     rules = fitted.settings.rules
     if rules is not None:
         read = features.entries(fitted.past, users)
-        shelved = shelf_rules.shelve(
-            items, shelf_rules.Read(read.row, read.item), fitted.metadata, rules, limit
-        )
+        shelved = shelve(items, Read(read.row, read.item), fitted.metadata, rules, limit)
         items, moved = shelved.items, shelved.moved
     items = items[:, :limit]
     valid = items >= 0

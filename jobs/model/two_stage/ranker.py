@@ -2,7 +2,7 @@
 
 In: examples (candidates of past moments with their features, and which of them their users liked in the slice after).
 Out: a `Ranker`: trees as text, with the names of their features in order. The same examples give the same text,
-whatever the number of threads (tests/jobs/model/two_stage/test_ranker.py).
+whatever the number of threads (tests/jobs/model/two_stage/test_two_stages.py).
 
 LambdaMART (Burges, "From RankNet to LambdaRank to LambdaMART", MSR-TR-2010-82) in the implementation of LightGBM.
 """

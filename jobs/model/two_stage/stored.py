@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from jobs.model import metadata
 from jobs.model.past import Past
 from jobs.model.settings import ModelSettings
-from jobs.model.two_stage import features, generators, lists
+from jobs.model.two_stage import feature_table, generators, lists
 from jobs.model.two_stage.engine import Taught
 from jobs.model.two_stage.lists import Listed
 from jobs.model.two_stage.ranker import Ranker
@@ -28,11 +28,11 @@ from jobs.runtime.table_files import read_table
 def write(folder: ReleaseFolder, taught: Taught) -> str:
     """Write the ranker of a release and return its digest; without a ranker the file says so."""
     trees = taught.ranker.trees if taught.ranker else None
-    digest = _digest(features.NAMES, trees)
+    digest = _digest(feature_table.NAMES, trees)
     write_json(
         folder.ranker,
         {
-            "features": list(features.NAMES),
+            "features": list(feature_table.NAMES),
             "trees": trees,
             "digest": digest,
             "slices": taught.slices,
@@ -50,8 +50,8 @@ def read(folder: ReleaseFolder) -> Ranker | None:
     """
     found: dict[str, Any] = read_document(folder.ranker, "train", features=list, digest=str)
     names, trees = tuple(found["features"]), found.get("trees")
-    if names != features.NAMES:
-        odd = ", ".join(sorted(set(names) ^ set(features.NAMES))) or "another order"
+    if names != feature_table.NAMES:
+        odd = ", ".join(sorted(set(names) ^ set(feature_table.NAMES))) or "another order"
         raise BrokenInput(
             f"the ranker of {folder.release} is of other features than this version's: {odd}",
             str(folder.ranker),

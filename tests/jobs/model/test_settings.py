@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from jobs.model import settings as model_settings
-from jobs.model import shelf_rules
+from jobs.model.shelf import rules as shelf_rules
 from jobs.runtime.errors import BrokenInput, WrongUsage
 
 SHIPPED = model_settings.DEFAULTS.read_text("utf-8")

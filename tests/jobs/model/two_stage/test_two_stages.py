@@ -11,7 +11,15 @@ from jobs.model import metadata
 from jobs.model.metadata import Metadata
 from jobs.model.past import Past
 from jobs.model.settings import ModelSettings, stage_of
-from jobs.model.two_stage import candidates, engine, features, generators, lists, stored
+from jobs.model.two_stage import (
+    candidates,
+    engine,
+    feature_table,
+    features,
+    generators,
+    lists,
+    stored,
+)
 from jobs.model.two_stage.engine import Rows, Taught
 from jobs.model.two_stage.generators import Generators
 from jobs.model.two_stage.ranker import Examples, learn
@@ -59,11 +67,11 @@ def test_candidates_are_unread_books_of_known_places(fitted: Generators) -> None
 def test_every_feature_of_the_table_is_computed_and_nothing_else(fitted: Generators) -> None:
     """The ranker's columns are those of the table, in its order, one value a candidate."""
     found = candidates.of_block(fitted, _everyone(fitted)[:7])
-    assert set(found.columns) == set(features.NAMES)
+    assert set(found.columns) == set(feature_table.NAMES)
     table = features.matrix(found.columns)
-    assert table.shape == (len(found.row), len(features.FEATURES))
+    assert table.shape == (len(found.row), len(feature_table.FEATURES))
     assert table.dtype == np.float32
-    for place, name in enumerate(features.NAMES):
+    for place, name in enumerate(feature_table.NAMES):
         np.testing.assert_array_equal(table[:, place], found.columns[name])
 
 
@@ -243,19 +251,19 @@ def test_contributions_add_up_to_the_score(fitted: Generators, taught: Taught) -
     found = candidates.of_block(fitted, np.arange(3))
     table = features.matrix(found.columns)
     parts = taught.ranker.contributions(table)
-    assert parts.shape == (len(table), len(features.NAMES) + 1)
+    assert parts.shape == (len(table), len(feature_table.NAMES) + 1)
     np.testing.assert_allclose(parts.sum(axis=1), taught.ranker.scores(table), atol=1e-5)
 
 
 def test_a_planted_feature_is_learned() -> None:
     """The liked one of each case has the greatest value of one feature: it is ranked first."""
     generator = np.random.default_rng(4)
-    values = generator.normal(size=(200, 10, len(features.NAMES))).astype(np.float32)
+    values = generator.normal(size=(200, 10, len(feature_table.NAMES))).astype(np.float32)
     liked = values[:, :, 3].argmax(axis=1)
     labels = np.zeros((200, 10), dtype=np.bool_)
     labels[np.arange(200), liked] = True
     examples = Examples(values.reshape(2000, -1), labels.ravel(), np.full(200, 10, dtype=np.int64))
-    ranker = learn([examples], features.NAMES, shop.SETTINGS)
+    ranker = learn([examples], feature_table.NAMES, shop.SETTINGS)
     scores = ranker.scores(values.reshape(2000, -1)).reshape(200, 10)
     assert (scores.argmax(axis=1) == liked).mean() > 0.9
 
@@ -276,7 +284,7 @@ def test_a_ranker_of_other_features_is_refused(
     """The error names the feature and what to do."""
     folder = ReleaseFolder(tmp_path)
     stored.write(folder, taught)
-    monkeypatch.setattr(features, "NAMES", (*features.NAMES, "weather"))
+    monkeypatch.setattr(feature_table, "NAMES", (*feature_table.NAMES, "weather"))
     with pytest.raises(
         BrokenInput, match=r"of other features[\s\S]*weather[\s\S]*run its day again"
     ):

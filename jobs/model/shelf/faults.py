@@ -1,7 +1,7 @@
 """Which lists break a rule of the shelf in their first places: what a bookseller would be ashamed of.
 
 In: the first places of lists, what their users have rated, the metadata of items. Out: by rule, which lists break it.
-Counted from the lists alone, whatever made them: `jobs.model.shelf_rules` is one way to have none.
+Counted from the lists alone, whatever made them: `jobs.model.shelf.shelving` is one way to have none.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jobs.model.metadata import NONE, Metadata
-from jobs.model.shelf_rules import Known, Read, ShelfRules, known_of
+from jobs.model.shelf.history import Known, Read, known_of
+from jobs.model.shelf.rules import ShelfRules
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The rules of the shelf: what a bookseller would not put side by side.
+"""Lists by the rules of the shelf.
 
 In: each user's pool, best first, what the user has rated, the metadata of items, `ShelfRules`. Out: the pool in the
 order of the list. Rules hold relative to the user; an item waits or gives its place, and none is lost but what a rule
@@ -9,61 +9,17 @@ series, the whole-number volumes above the highest one read come in order: among
 the first. Swapping volumes over the whole list instead costs 9 % of NDCG@10 (docs/model-evaluation.md).
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from jobs.model.metadata import NONE, Metadata, first_items
-from jobs.runtime import settings_file
-from jobs.runtime.errors import WrongUsage
-
-SHIPPED = Path(__file__).with_name("rules.toml")
+from jobs.model.shelf.history import Known, Read, known_of
+from jobs.model.shelf.rules import ShelfRules
 
 #: The places in which caps and the order of skipped volumes hold.
 TOP = 10
-
-
-@dataclass(frozen=True)
-class ShelfRules:
-    """Which rules hold; the meaning of each stands in rules.toml. A cap of 0 is none."""
-
-    volumes_in_order: bool
-    first_volume_first: bool
-    most_of_an_author: int
-    most_of_a_series: int
-    no_box_set_of_a_begun_series: bool
-    no_second_edition: bool
-
-
-def read(path: Path | None) -> dict[str, Any]:
-    """Return the rules in a file, None for the shipped one. Raises BrokenInput when it is no TOML file."""
-    return settings_file.read(path or SHIPPED, "rules", "shelf rules")
-
-
-def from_mapping(content: Mapping[str, object], where: str) -> ShelfRules:
-    """Return the rules in a mapping of names to values. Raises WrongUsage for one that cannot be used."""
-    kinds = {field.name: field.type for field in fields(ShelfRules)}
-    if set(content) != set(kinds):
-        wrong = ", ".join(sorted(set(content) ^ set(kinds)))
-        known = ", ".join(kinds)
-        raise WrongUsage(f"missing or unknown shelf rules: {wrong}", where, f"give each of {known}")
-    for name, value in content.items():
-        if type(value) is not kinds[name] or (kinds[name] is int and value < 0):  # type: ignore[operator]
-            wanted = "true or false" if kinds[name] is bool else "a whole number from 0 on"
-            raise WrongUsage(f"{name} = {value!r} is not {wanted}", where, "correct the value")
-    return ShelfRules(**content)  # type: ignore[arg-type]  # checked above
-
-
-@dataclass(frozen=True)
-class Read:
-    """What the users of a block have rated, as places in the block and items, (m,) each."""
-
-    row: NDArray[np.int64]
-    item: NDArray[np.int32]
 
 
 @dataclass(frozen=True)
@@ -96,45 +52,6 @@ def shelve(
         moved["volumes_in_order"] += _in_order(pool, known, metadata)
     taken = _greedy(pool, known, metadata, rules, moved)
     return Shelved(taken[:, :limit], moved)
-
-
-@dataclass(frozen=True)
-class Known:
-    """What users have read of series, (users, series), infinite without one; `editions` is (users, editions).
-
-    `highest` and `lowest` are volumes, `boxed_from` and `boxed_to` the ends of the box sets among them.
-    """
-
-    highest: NDArray[np.float32]
-    lowest: NDArray[np.float32]
-    begun: NDArray[np.bool_]
-    editions: NDArray[np.bool_]
-    boxed_from: NDArray[np.float32]
-    boxed_to: NDArray[np.float32]
-
-
-def known_of(users: int, read: Read, metadata: Metadata) -> Known:
-    """Return what a block of `users` has read of each series."""
-    width = int(metadata.series.max(initial=NONE)) + 1
-    highest = np.full((users, width), -np.inf, dtype=np.float32)
-    lowest = np.full((users, width), np.inf, dtype=np.float32)
-    begun = np.zeros((users, width), dtype=np.bool_)
-    series = metadata.series[read.item]
-    inside = series != NONE
-    row, item, series = read.row[inside], read.item[inside], series[inside]
-    begun[row, series] = True
-    numbered = np.isfinite(metadata.volume[item])
-    row, item, series = row[numbered], item[numbered], series[numbered]
-    np.maximum.at(highest, (row, series), metadata.last[item])
-    np.minimum.at(lowest, (row, series), metadata.volume[item])
-    boxed_from, boxed_to = np.full_like(lowest, np.inf), np.full_like(highest, -np.inf)
-    boxes = metadata.box_set[item]
-    row, item, series = row[boxes], item[boxes], series[boxes]
-    np.minimum.at(boxed_from, (row, series), metadata.volume[item])
-    np.maximum.at(boxed_to, (row, series), metadata.last[item])
-    editions = np.zeros((users, int(metadata.edition.max(initial=NONE)) + 1), dtype=np.bool_)
-    editions[read.row, metadata.edition[read.item]] = True
-    return Known(highest, lowest, begun, editions, boxed_from, boxed_to)
 
 
 def _cells(pool: NDArray[np.int64], metadata: Metadata) -> tuple[NDArray[np.int64], ...]:

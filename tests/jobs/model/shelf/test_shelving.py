@@ -5,9 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from jobs.model import shelf_faults, shelf_rules
 from jobs.model.metadata import Metadata
-from jobs.model.shelf_rules import Read, ShelfRules, shelve
+from jobs.model.shelf import faults
+from jobs.model.shelf import rules as shelf_rules
+from jobs.model.shelf.history import Read
+from jobs.model.shelf.rules import ShelfRules
+from jobs.model.shelf.shelving import shelve
 from jobs.runtime.errors import WrongUsage
 from tests.jobs.model.catalogue import told
 
@@ -170,8 +173,8 @@ def test_lists_by_the_rules_have_no_faults_where_there_is_a_choice() -> None:
     read = Read(row, generator.integers(0, len(books.author), 2000).astype(np.int32))
     kept = [[i for i in one if i not in set(read.item[row == n])] for n, one in enumerate(pool)]
     pool = np.array([one + [-1] * (100 - len(one)) for one in kept])
-    before = shelf_faults.count(pool[:, :10], read, books, ALL)
-    after = shelf_faults.count(shelve(pool, read, books, ALL, 100).items[:, :10], read, books, ALL)
+    before = faults.count(pool[:, :10], read, books, ALL)
+    after = faults.count(shelve(pool, read, books, ALL, 100).items[:, :10], read, books, ALL)
     assert all(values.any() for values in before.by_rule.values())
     assert not any(values.any() for values in after.by_rule.values())
     assert after.unread_later_share == 0 < before.unread_later_share
