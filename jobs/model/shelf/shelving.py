@@ -1,12 +1,12 @@
 """Lists by the rules of the shelf.
 
 In: each user's pool, best first, what the user has rated, the metadata of items, `ShelfRules`. Out: the pool in the
-order of the list. Rules hold relative to the user; an item waits or gives its place, and none is lost but what a rule
-keeps out (a box set of a begun series, a second edition).
+order of the list. Rules hold relative to the user; an item waits or gives its place. What a rule keeps out (a box set
+of a begun series, a second edition) comes to a list only where the catalogue has nothing else left for it.
 
 The list is filled place by place (greedily): the first item of the pool that no rule holds back takes the place. Of a
 series, the whole-number volumes above the highest one read come in order: among the places they have, the lowest takes
-the first. Swapping volumes over the whole list instead costs 9 % of NDCG@10 (docs/model-evaluation.md).
+the first.
 """
 
 from dataclasses import dataclass, fields
@@ -45,13 +45,26 @@ def shelve(
     moved = dict.fromkeys((field.name for field in fields(ShelfRules)), 0)
     pool = pool.copy()
     known = known_of(len(pool), read, metadata)
-    _keep_out(pool, known, metadata, rules, moved)
+    kept_out = _keep_out(pool, known, metadata, rules, moved)
     if rules.first_volume_first:
         _bring_first(pool, known, metadata)
     if rules.volumes_in_order:
         moved["volumes_in_order"] += _in_order(pool, known, metadata)
-    taken = _greedy(pool, known, metadata, rules, moved)
-    return Shelved(taken[:, :limit], moved)
+    listed = _greedy(pool, known, metadata, rules, moved)
+    return Shelved(_filled(listed, kept_out, limit), moved)
+
+
+def _filled(
+    listed: NDArray[np.int64], kept_out: NDArray[np.int64], limit: int
+) -> NDArray[np.int64]:
+    """Return the first `limit` of each list; where the catalogue ran out, what was kept out stands at the end."""
+    short = np.flatnonzero(((listed >= 0).sum(axis=1) < limit) & (kept_out >= 0).any(axis=1))
+    if len(short):
+        joined = np.concatenate([listed, np.full_like(kept_out, -1)], axis=1)
+        joined[short, listed.shape[1] :] = kept_out[short]
+        joined[short] = _closed_up(joined[short])
+        listed = joined
+    return listed[:, :limit]
 
 
 def _cells(pool: NDArray[np.int64], metadata: Metadata) -> tuple[NDArray[np.int64], ...]:
@@ -69,8 +82,8 @@ def _keep_out(
     metadata: Metadata,
     rules: ShelfRules,
     moved: dict[str, int],
-) -> None:
-    """Take out of the pool what never comes to a list: the rest moves up."""
+) -> NDArray[np.int64]:
+    """Take out of the pool what comes to no list that can be filled otherwise, and return it; the rest moves up."""
     out = np.zeros(pool.shape, dtype=np.bool_)
     if rules.no_box_set_of_a_begun_series:
         row, place, item, series = _cells(pool, metadata)
@@ -83,8 +96,9 @@ def _keep_out(
         again = _second_editions(pool, known, metadata) & ~out
         moved["no_second_edition"] += int(again.sum())
         out |= again
-    pool[out] = -1
-    _close_up(pool)
+    kept_out = _closed_up(np.where(out, pool, -1))
+    pool[:] = _closed_up(np.where(out, -1, pool))
+    return kept_out
 
 
 def _second_editions(
@@ -103,10 +117,10 @@ def _second_editions(
     return found
 
 
-def _close_up(pool: NDArray[np.int64]) -> None:
-    """Move items to the front of their rows, in order."""
+def _closed_up(pool: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return items at the front of their rows, in order."""
     order = np.argsort(pool < 0, axis=1, kind="stable")
-    pool[:] = np.take_along_axis(pool, order, axis=1)
+    return np.take_along_axis(pool, order, axis=1)
 
 
 def _bring_first(pool: NDArray[np.int64], known: Known, metadata: Metadata) -> None:
@@ -192,8 +206,7 @@ def _behind(
     """Return the pool with the `taken` places first and what is `left` behind them, in its order."""
     first = np.where(taken >= 0, np.take_along_axis(pool, np.maximum(taken, 0), axis=1), -1)
     joined = np.concatenate([first, np.where(left, pool, -1)], axis=1)
-    _close_up(joined)
-    return joined[:, : pool.shape[1]]
+    return _closed_up(joined)[:, : pool.shape[1]]
 
 
 def _unread_later(

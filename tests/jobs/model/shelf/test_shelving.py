@@ -119,20 +119,25 @@ def test_where_rules_leave_nothing_the_list_is_filled() -> None:
 
 
 def test_no_box_set_of_a_begun_series_and_no_volume_inside_one_that_was_read() -> None:
-    """Volume 1 was read: the box goes. The box of 1 to 3 was read: volume 2 goes, volume 4 stays."""
+    """Volume 1 was read: the box goes. The box of 1 to 3 was read: volume 2 goes, volume 4 stays.
+
+    What goes is not lost to a list that nothing else fills: it stands at its end.
+    """
     books = told(*_series("1", "2", "4"), ("Bar Box Set (Bar, #1-3)", "A"), *_others(1))
     rules = replace(NONE, no_box_set_of_a_begun_series=True)
-    assert _listed([3, 4, 1], [0], books, rules) == [4, 1]
-    assert _listed([1, 2, 4], [3], books, rules) == [2, 4]
+    assert _listed([3, 4, 1], [0], books, rules) == [4, 1, 3]
+    assert _listed([3, 4, 1], [0], books, rules, limit=2) == [4, 1]
+    assert _listed([1, 2, 4], [3], books, rules) == [2, 4, 1]
     assert _listed([3, 4], [], books, rules) == [3, 4]
 
 
 def test_no_second_edition_of_what_was_read_or_stands_earlier() -> None:
-    """Of two editions the better placed one stays; of one that was read none."""
+    """Of two editions the better placed one stays; of one that was read none, but at the end of a list to fill."""
     books = told(("Same", "A"), ("SAME", "A"), ("Other", "B"))
     rules = replace(NONE, no_second_edition=True)
-    assert _listed([1, 2, 0], [], books, rules) == [1, 2]
-    assert _listed([1, 2], [0], books, rules) == [2]
+    assert _listed([1, 2, 0], [], books, rules, limit=2) == [1, 2]
+    assert _listed([1, 2, 0], [], books, rules) == [1, 2, 0]
+    assert _listed([1, 2], [0], books, rules) == [2, 1]
 
 
 def test_arabic_titles_of_one_author_are_different_books() -> None:
