@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from schemas.sources import KINDS, Source
+from schemas.sources import KINDS, KINDS_OF_0_1_0, Source
 
 META_FORMAT = 1
 
@@ -22,7 +22,7 @@ RELEASE_ID = re.compile(r"(\d{4}-\d{2}-\d{2})-([0-9a-f]{8})")
 class ReleaseMeta:
     """How to read a loaded release. Times are ISO 8601 in UTC; `digest` is that of the manifest's lists.
 
-    `sources` names the kinds of its lists. Descriptions of 0.1.0 have none: their kinds are those of this version.
+    `sources` names the kinds that its lists may be of. Descriptions of 0.1.0 have none.
     """
 
     format: int
@@ -45,10 +45,19 @@ class ReleaseMeta:
         return _compact(asdict(self))
 
     def is_written_as(self, text: object) -> bool:
-        """Say whether `text` is this description, as this version or as 0.1.0 writes it: without `sources`."""
-        before = {name: value for name, value in asdict(self).items() if name != "sources"}
-        known = (self.to_json().encode(), _compact(before).encode())
-        return isinstance(text, bytes) and text in known
+        """Say whether `text` is this description, as this version or an earlier one writes it.
+
+        0.1.0 writes no `sources`, and a version that knows fewer kinds names fewer; those it names must be the same.
+        """
+        try:
+            raw = json.loads(text) if isinstance(text, bytes) else None
+        except ValueError:
+            return False
+        if not isinstance(raw, dict) or text != _compact(raw).encode():
+            return False
+        ours = json.loads(self.to_json())
+        named, known = raw.pop("sources", {}), ours.pop("sources")
+        return raw == ours and isinstance(named, dict) and named.items() <= known.items()
 
 
 def parse_meta(text: str | bytes) -> ReleaseMeta:
@@ -70,7 +79,7 @@ def _compact(content: Mapping[str, Any]) -> str:
 
 def _sources(raw: Mapping[str, Any]) -> Mapping[int, Source]:
     if "sources" not in raw:
-        return KINDS
+        return KINDS_OF_0_1_0
     try:
         return {
             int(kind): Source(str(named["source"]), named.get("reason"))

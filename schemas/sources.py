@@ -40,6 +40,8 @@ KINDS = {
     KIND_EASE: Source(EASE),
     KIND_TWO_STAGE: Source(TWO_STAGE),
 }
+#: The kinds of descriptions that name none: 0.1.0 wrote them.
+KINDS_OF_0_1_0 = {kind: KINDS[kind] for kind in (KIND_ALS, KIND_SHORT_HISTORY, KIND_EASE)}
 #: The kind by the SOURCE column of the lists.
 KIND_OF = {kind.source: number for number, kind in KINDS.items()}
 #: The engines of personal lists.

@@ -10,9 +10,11 @@ import os
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,7 @@ _SYNTHETIC = ("--users", "53424", "--books", "10000", "--ratings", "5976479", "-
 _USERS_SHOWN = 3
 _BOOKS_SHOWN = 5
 _ROWS_LOOKED_AT = 5000
+_BUSY_S = 15
 
 
 class StepFailed(RuntimeError):
@@ -124,9 +127,18 @@ def _replay(source: Path, environment: Mapping[str, str]) -> str:
 
 
 def _get(url: str) -> dict[str, Any]:
-    with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310  # our own loopback URL
-        content: dict[str, Any] = json.load(answer)
-    return content
+    """Return an answer. A busy machine may miss the deadline of a look-up (503): it is asked again for a while."""
+    last = time.monotonic() + _BUSY_S
+    while True:
+        try:
+            with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310  # our own loopback URL
+                content: dict[str, Any] = json.load(answer)
+        except urllib.error.HTTPError as error:
+            if error.code != HTTPStatus.SERVICE_UNAVAILABLE or time.monotonic() > last:
+                raise
+            time.sleep(0.2)
+        else:
+            return content
 
 
 def _users(environment: Mapping[str, str], release: str) -> list[int]:

@@ -74,6 +74,13 @@ def test_a_description_of_0_1_0_is_the_same_release() -> None:
     }
     text = json.dumps(old, sort_keys=True, separators=(",", ":"))
     assert META.is_written_as(text.encode())
+    # 0.2.0 names the three kinds that it knows.
+    fewer = json.loads(META.to_json())
+    fewer["sources"] = {kind: fewer["sources"][kind] for kind in ("0", "1", "2")}
+    assert META.is_written_as(json.dumps(fewer, sort_keys=True, separators=(",", ":")).encode())
+    fewer["sources"]["9"] = {"source": "later", "reason": None}
+    assert not META.is_written_as(json.dumps(fewer, sort_keys=True, separators=(",", ":")).encode())
+    assert not META.is_written_as(json.dumps(old).encode())
     assert META.is_written_as(META.to_json().encode())
     assert not META.is_written_as(text.replace("d" * 64, "e" * 64).encode())
     assert not META.is_written_as(META.to_json().replace("als", "ols").encode())
