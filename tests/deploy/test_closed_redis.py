@@ -203,10 +203,14 @@ def test_a_password_is_exchanged_while_the_edge_answers(
     assert not _gets_in(closed, old)
 
 
-def _connections(closed: ClosedRedis) -> set[str]:
-    """Return the ids of the connections that the edge has to the first node."""
-    with _client(closed, "monitor") as client:
-        return {found["id"] for found in client.client_list() if found["user"] == "edge"}
+def _connections(closed: ClosedRedis) -> set[tuple[int, str]]:
+    """Return port and id of the connections that the edge has to any node: which it needs, the slots decide."""
+    found: set[tuple[int, str]] = set()
+    for node in closed.nodes:
+        with _client(closed, "monitor", node) as client:
+            open_now = client.client_list()
+        found |= {(node.port, one["id"]) for one in open_now if one["user"] == "edge"}
+    return found
 
 
 def _gets_in(closed: ClosedRedis, password: str) -> bool:
