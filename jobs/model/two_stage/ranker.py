@@ -7,16 +7,17 @@ whatever the number of threads (tests/jobs/model/two_stage/test_two_stages.py).
 LambdaMART (Burges, "From RankNet to LambdaRank to LambdaMART", MSR-TR-2010-82) in the implementation of LightGBM.
 """
 
+import importlib
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
-import lightgbm as lgb
 import numpy as np
 from numpy.typing import NDArray
 
 from jobs.model.settings import ModelSettings, stage_of
 
-#: A seed for each thing drawn would be a setting nobody sets; this one seeds all of LightGBM's.
+#: What is no setting of ours.
 _PARAMETERS = {
     "objective": "lambdarank",
     "lambdarank_truncation_level": 20,
@@ -50,9 +51,9 @@ class Ranker:
     names: tuple[str, ...]
 
     @cached_property
-    def booster(self) -> lgb.Booster:
+    def booster(self) -> Any:
         """Return the trees, ready to score."""
-        return lgb.Booster(model_str=self.trees)
+        return _lightgbm().Booster(model_str=self.trees)
 
     def scores(
         self, features: NDArray[np.float32], threads: int | None = None
@@ -81,7 +82,8 @@ def learn(
     threads: int | None = None,
 ) -> Ranker:
     """Return a ranker learned from examples of several moments."""
-    data = lgb.Dataset(
+    lightgbm = _lightgbm()
+    data = lightgbm.Dataset(
         np.concatenate([one.features for one in examples]),
         np.concatenate([one.liked for one in examples]).astype(np.int8),
         group=np.concatenate([one.sizes for one in examples]),
@@ -96,8 +98,13 @@ def learn(
         "seed": settings.seed,
         "num_threads": 1 if data_rows < _FEW else threads or 0,
     }
-    trained = lgb.train(parameters, data, num_boost_round=stage.ranker_trees)
+    trained = lightgbm.train(parameters, data, num_boost_round=stage.ranker_trees)
     return Ranker(_without_threads(trained.model_to_string()), names)
+
+
+def _lightgbm() -> Any:
+    """Return the package, imported when it is first needed: 0.6 s that commands of other engines do without."""
+    return importlib.import_module("lightgbm")
 
 
 def _without_threads(text: str) -> str:
