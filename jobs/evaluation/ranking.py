@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from jobs.evaluation.ranked import NO_BOOK, IdMatrix, Ids, Ranked
 from jobs.model import als, matrix, personal, popularity, scoring
 from jobs.model.factors import fit, read_factors
-from jobs.model.past import past_of
+from jobs.model.past import Past
 from jobs.model.settings import ModelSettings
 from jobs.model.two_stage import engine, lists, stored
 from jobs.model.two_stage.engine import Moments
@@ -42,15 +42,15 @@ class History:
     pairs: matrix.Pairs
     only: Ids | None = None
 
-    @property
-    def user_positions(self) -> NDArray[np.int64]:
-        """The users of the rows, as positions."""
-        return self.users.positions(self.rows[USER_ID].to_numpy())
-
     @cached_property
+    def past(self) -> Past:
+        """The rows as positions alone."""
+        return Past(self.book_positions, self.ratings, self.pairs)
+
+    @property
     def rated(self) -> sp.csr_matrix:
         """Every rated pair, whatever the rating."""
-        return self.pairs.matrix(np.ones(len(self.ratings), dtype=np.float32))
+        return self.past.rated
 
 
 def history(rows: pa.Table, catalogue: NDArray[np.int32]) -> History:
@@ -65,15 +65,11 @@ def history(rows: pa.Table, catalogue: NDArray[np.int32]) -> History:
 
 def by_model(past: History, settings: ModelSettings, depth: int) -> Ranked:
     """Return lists (users, depth) of the model fitted on `past`, for every user in it, or for its `only`."""
-    if past.only is None:
-        vectors, _ = fit(past.rows, past.users, past.books, settings)
-        return by_vectors(past, vectors, settings, depth)[0]
-    ids = np.intersect1d(past.only, past.users.values)
-    places = past.users.positions(ids)
-    vectors, _ = fit(past.rows, past.users, past.books, settings, only=places)
-    popular = _popular(past, settings.popularity_half_life_share)
-    listed = personal.best(vectors, past.rated[places], popular, settings, depth)
-    return Ranked(ids, ids_of(listed.found, past.books), everyone(popular, past, depth))
+    only = None
+    if past.only is not None:
+        only = past.users.positions(np.intersect1d(past.only, past.users.values))
+    vectors, _ = fit(past.rows, past.users, past.books, settings, only=only)
+    return by_vectors(past, vectors, settings, depth, only)[0]
 
 
 def rows_of(past: History) -> engine.Rows:
@@ -92,12 +88,20 @@ def by_two_stages(past: History, moments: Moments, depth: int) -> Ranked:
 
 
 def by_vectors(
-    past: History, vectors: als.Factors, settings: ModelSettings, depth: int
+    past: History,
+    vectors: als.Factors,
+    settings: ModelSettings,
+    depth: int,
+    only: NDArray[np.int64] | None = None,
 ) -> tuple[Ranked, NDArray[np.bool_]]:
-    """Return lists (users, depth) of given vectors for every user in `past`, and who (users,) has one."""
+    """Return lists (users, depth) of given vectors for every user in `past`, and who (users,) has one.
+
+    With `only`, positions of users, the vectors are theirs, and so are the lists.
+    """
     popular = _popular(past, settings.popularity_half_life_share)
-    listed = personal.best(vectors, past.rated, popular, settings, depth)
-    return ranked_of(past, listed.found, popular, depth), listed.own
+    rated = past.rated if only is None else past.rated[only]
+    listed = personal.best(vectors, rated, popular, settings, depth)
+    return ranked_of(past, listed.found, popular, depth, only), listed.own
 
 
 @dataclass(frozen=True)
@@ -129,8 +133,7 @@ def of_release(
     if settings.two_stage is None:
         ranked, _ = by_vectors(past, vectors, settings, depth)
     else:
-        rows = past_of(past.user_positions, past.book_positions, past.ratings, past.rated.shape)
-        listed, _ = stored.listed(folder, rows, vectors.books, settings, depth)
+        listed, _ = stored.listed(folder, past.past, vectors.books, settings, depth)
         popular = _popular(past, settings.popularity_half_life_share)
         ranked = ranked_of(past, listed.personal.found, popular, depth)
     own = vectors.known
@@ -167,11 +170,15 @@ def _popular(past: History, half_life_share: float) -> NDArray[np.float64]:
 
 
 def ranked_of(
-    past: History, found: scoring.Best, popular: NDArray[np.float64], depth: int
+    past: History,
+    found: scoring.Best,
+    popular: NDArray[np.float64],
+    depth: int,
+    only: NDArray[np.int64] | None = None,
 ) -> Ranked:
     """Return found positions as lists (users, depth) of the users of a history; others get the most popular."""
-    lists = ids_of(found, past.books)
-    return Ranked(past.users.values, lists, everyone(popular, past, depth))
+    users = past.users.values if only is None else past.users.values[only]
+    return Ranked(users, ids_of(found, past.books), everyone(popular, past, depth))
 
 
 def everyone(popular: NDArray[np.float64], past: History, depth: int) -> NDArray[np.int32]:

@@ -38,9 +38,7 @@ def profiles(pairs: Pairs, ratings: NDArray[np.int8], settings: ModelSettings) -
     A rating counts `profile_alpha`, by rating, halved for every `profile_half_life_books` ratings that the same
     reader gave later: the next book of a series follows the one that was just finished. `ratings` as for `training`.
     """
-    ends = np.repeat(pairs.starts[1:], np.diff(pairs.starts))
-    later = (ends - 1 - np.arange(len(ends), dtype=np.int32)).astype(np.float32)
-    recent = np.exp2(later / np.float32(-settings.profile_half_life_books))
+    recent = np.exp2(pairs.later / np.float32(-settings.profile_half_life_books))
     recent *= np.float32(settings.profile_alpha)
     return _stored(pairs, ratings, settings, recent)
 

@@ -58,6 +58,12 @@ class Pairs:
     starts: NDArray[np.int32]
     shape: tuple[int, int]
 
+    @property
+    def later(self) -> NDArray[np.float32]:
+        """How many ratings its user gave after each pair (pairs,)."""
+        ends = np.repeat(self.starts[1:], np.diff(self.starts))
+        return (ends - 1 - np.arange(len(ends), dtype=np.int32)).astype(np.float32)
+
     def matrix(self, values: NDArray[np.float32]) -> sp.csr_matrix:
         """Return the float32 matrix of `values` (pairs,) without zeros; a row's indices are in order of arrival."""
         # implicit takes csr_matrix and rejects csr_array.

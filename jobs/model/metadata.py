@@ -6,6 +6,7 @@ has -1 or NaN, so a catalogue without authors, series or genres is one in which 
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import polars as pl
@@ -39,6 +40,13 @@ class Metadata:
     language: NDArray[np.int32]
     genres: sp.csr_matrix
 
+    @cached_property
+    def genre_units(self) -> NDArray[np.float32]:
+        """The genres of each item (n, g) as a vector of length 1, zeros without any."""
+        dense: NDArray[np.float32] = self.genres.toarray()
+        dense /= np.maximum(np.linalg.norm(dense, axis=1, keepdims=True), 1)
+        return dense
+
     @property
     def whole(self) -> NDArray[np.bool_]:
         """Which items (n,) are a single whole-number volume of a series."""
@@ -69,6 +77,11 @@ def of_cards(cards: pl.DataFrame) -> Metadata:
     return found
 
 
+def width_of(group: NDArray[np.int32]) -> int:
+    """Return how many groups there are, 1 without any: so tables by group need no case of their own for none."""
+    return max(int(group.max(initial=NONE)) + 1, 1)
+
+
 def first_items(metadata: Metadata) -> NDArray[np.int64]:
     """Return the item of each series' first whole volume, -1 without one."""
     found = np.full(int(metadata.series.max(initial=NONE)) + 1, -1, dtype=np.int64)
@@ -97,7 +110,7 @@ def _fill_first(found: Metadata) -> None:
     whole = np.flatnonzero(found.whole)
     for least in (-np.inf, 1.0):
         usable = whole[found.volume[whole] >= least]
-        lowest = np.full(found.series.max(initial=NONE) + 1, np.inf, dtype=np.float32)
+        lowest = np.full(width_of(found.series), np.inf, dtype=np.float32)
         np.minimum.at(lowest, found.series[usable], found.volume[usable])
         known = np.flatnonzero(found.series != NONE)
         values = lowest[found.series[known]]

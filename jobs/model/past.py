@@ -35,10 +35,8 @@ class Past:
 
     @cached_property
     def later(self) -> NDArray[np.float32]:
-        """Return for each pair (rows,), in the order of `pairs`, how many ratings its user gave later."""
-        starts = self.pairs.starts
-        ends = np.repeat(starts[1:], np.diff(starts))
-        return (ends - 1 - np.arange(self.rows)).astype(np.float32)
+        """How many ratings its user gave after each pair (rows,), in the order of `pairs`."""
+        return self.pairs.later
 
 
 def past_of(

@@ -134,14 +134,18 @@ def _ordered(
     values: NDArray[np.float32], positions: NDArray[np.int64], limit: int
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     # One integer a candidate: the score's bits made to sort like the score, inverted, above the position.
-    bits = rounded(values).view(np.int32)
-    ascending = bits ^ ((bits >> 31) & np.int32(0x7FFFFFFF))
-    key = (~ascending).astype(np.int64) << 32 | positions
+    key = (~sortable(rounded(values))).astype(np.int64) << 32 | positions
     key.sort(axis=1)
     key = key[:, :limit]
     ascending = ~(key >> 32).astype(np.int32)
     bits = ascending ^ ((ascending >> 31) & np.int32(0x7FFFFFFF))
     return (key & 0xFFFFFFFF).astype(np.int32), np.ascontiguousarray(bits).view(np.float32)
+
+
+def sortable(values: NDArray[np.float32]) -> NDArray[np.int32]:
+    """Return numbers that sort like values without negative zeros: their bits, those of negative ones turned round."""
+    bits = values.view(np.int32)
+    return bits ^ ((bits >> 31) & np.int32(0x7FFFFFFF))
 
 
 def _exclude(scores: NDArray[np.float32], excluded: sp.csr_matrix, start: int) -> None:

@@ -86,15 +86,8 @@ class _Catalogue:
     cards: pl.DataFrame
 
     @property
-    def rated(self) -> sp.csr_matrix:
-        """Every rated pair, whatever the rating."""
-        shape = (len(self.user_ids.values), len(self.book_ids.values))
-        pairs = matrix.pairs_of(self.users, self.books, shape)
-        return pairs.matrix(np.ones(len(self.users), dtype=np.float32))
-
-    @property
     def past(self) -> Past:
-        """The rows as two stages take them."""
+        """The rows, and every rated pair."""
         shape = (len(self.user_ids.values), len(self.book_ids.values))
         return past_of(self.users, self.books, self.ratings, shape)
 
@@ -192,7 +185,7 @@ def _personal(
     """Return the lists of all users, the engine that made them, and what the shelf rules moved."""
     limit = settings.list_length
     if settings.two_stage is None:
-        rated = catalogue.rated
+        rated = catalogue.past.rated
         found = personal.best(vectors, rated, popular, settings, limit, threads=threads)
         return found, settings.engine, {}
     listed, ranks = stored.listed(

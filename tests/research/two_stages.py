@@ -77,7 +77,8 @@ def faults(rows: Rows, cuts: list[Slice], listed: list[Ranked]) -> dict[str, flo
         past = ranking.history(cut.history, cut.catalogue)
         top = one.book_ids[:, :TOP]
         items = np.where(top == NO_BOOK, -1, np.searchsorted(cut.catalogue, top))
-        read = Read(past.user_positions, past.book_positions.astype(np.int32))
+        pairs = past.pairs
+        read = Read(np.repeat(np.arange(pairs.shape[0]), np.diff(pairs.starts)), pairs.books)
         counted = shelf_faults.count(items, read, told, rules)
         for name, values in counted.by_rule.items():
             found.setdefault(name, []).append(float(values.mean()))

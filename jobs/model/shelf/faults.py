@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jobs.model.metadata import NONE, Metadata
-from jobs.model.shelf.history import Known, Read, known_of
+from jobs.model.shelf.history import Known, Read, boxed, known_of, unread_later
 from jobs.model.shelf.rules import ShelfRules
 
 
@@ -36,16 +36,14 @@ def count(top: NDArray[np.int64], read: Read, metadata: Metadata, rules: ShelfRu
     item = np.maximum(top, 0)
     series = np.where(shown, metadata.series[item], NONE)
     author = np.where(shown, metadata.author[item], NONE)
-    unread = _unread_later(top, series, known, metadata)
+    unread = unread_later(top, known, metadata)
     later = shown & metadata.whole[item] & (metadata.volume[item] > metadata.first[item])
     by_rule: dict[str, NDArray[np.bool_]] = {
         "volumes_in_order": _out_of_order(series, metadata.volume[item], metadata.whole[item]),
         "first_volume_first": np.asarray(unread.any(axis=1)),
         "most_of_an_author": _over(author, rules.most_of_an_author),
         "most_of_a_series": _over(series, rules.most_of_a_series),
-        "no_box_set_of_a_begun_series": np.asarray(
-            _boxed(series, item, known, metadata).any(axis=1)
-        ),
+        "no_box_set_of_a_begun_series": np.asarray(boxed(top, known, metadata).any(axis=1)),
         "no_second_edition": _again(np.where(shown, metadata.edition[item], NONE), known),
     }
     named = {name: values for name, values in by_rule.items() if getattr(rules, name)}
@@ -69,31 +67,6 @@ def _over(group: NDArray[np.int32], most: int) -> NDArray[np.bool_]:
     """Say of each list whether more than `most` of its places are of one group."""
     same = (group[:, :, None] == group[:, None, :]) & (group != NONE)[:, :, None]
     return np.asarray(same.sum(axis=2).max(axis=1, initial=0) > most)
-
-
-def _unread_later(
-    top: NDArray[np.int64], series: NDArray[np.int32], known: Known, metadata: Metadata
-) -> NDArray[np.bool_]:
-    """Say of each place whether it holds a later volume of which the user has read nothing earlier."""
-    if not known.lowest.shape[1]:
-        return np.zeros(top.shape, dtype=np.bool_)
-    lowest = np.take_along_axis(known.lowest, np.maximum(series, 0), axis=1)
-    volume, first = metadata.volume[np.maximum(top, 0)], metadata.first[np.maximum(top, 0)]
-    return np.asarray((series != NONE) & (volume > first) & ~(lowest < volume))
-
-
-def _boxed(
-    series: NDArray[np.int32], item: NDArray[np.int64], known: Known, metadata: Metadata
-) -> NDArray[np.bool_]:
-    """Say of each place whether it holds a box set of a begun series, or a volume inside one that was read."""
-    if not known.begun.shape[1]:
-        return np.zeros(item.shape, dtype=np.bool_)
-    place = np.maximum(series, 0)
-    begun = np.take_along_axis(known.begun, place, axis=1)
-    low = np.take_along_axis(known.boxed_from, place, axis=1)
-    high = np.take_along_axis(known.boxed_to, place, axis=1)
-    inside = (metadata.volume[item] >= low) & (metadata.last[item] <= high)
-    return np.asarray((series != NONE) & ((metadata.box_set[item] & begun) | inside))
 
 
 def _again(edition: NDArray[np.int32], known: Known) -> NDArray[np.bool_]:

@@ -1,6 +1,7 @@
 """What users have read of each series and edition, as the rules of the shelf ask for it.
 
-In: rated pairs of a block of users, the metadata of items. Out: `Known`, tables by user.
+In: rated pairs of a block of users, the metadata of items. Out: `Known`, tables by user, and what follows from them
+for items that may be shown.
 """
 
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from jobs.model.metadata import NONE, Metadata
+from jobs.model.metadata import NONE, Metadata, width_of
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Known:
 
 def known_of(users: int, read: Read, metadata: Metadata) -> Known:
     """Return what a block of `users` has read of each series."""
-    width = int(metadata.series.max(initial=NONE)) + 1
+    width = width_of(metadata.series)
     highest = np.full((users, width), -np.inf, dtype=np.float32)
     lowest = np.full((users, width), np.inf, dtype=np.float32)
     begun = np.zeros((users, width), dtype=np.bool_)
@@ -53,6 +54,30 @@ def known_of(users: int, read: Read, metadata: Metadata) -> Known:
     row, item, series = row[boxes], item[boxes], series[boxes]
     np.minimum.at(boxed_from, (row, series), metadata.volume[item])
     np.maximum.at(boxed_to, (row, series), metadata.last[item])
-    editions = np.zeros((users, int(metadata.edition.max(initial=NONE)) + 1), dtype=np.bool_)
+    editions = np.zeros((users, width_of(metadata.edition)), dtype=np.bool_)
     editions[read.row, metadata.edition[read.item]] = True
     return Known(highest, lowest, begun, editions, boxed_from, boxed_to)
+
+
+def unread_later(items: NDArray[np.int64], known: Known, metadata: Metadata) -> NDArray[np.bool_]:
+    """Say which items (users, places) are later volumes of which their user has read nothing earlier; -1 is none."""
+    series, item = _series(items, metadata), np.maximum(items, 0)
+    lowest = np.take_along_axis(known.lowest, np.maximum(series, 0), axis=1)
+    volume = metadata.volume[item]
+    later = (series != NONE) & (volume > metadata.first[item])
+    return np.asarray(later & ~(lowest < volume))
+
+
+def boxed(items: NDArray[np.int64], known: Known, metadata: Metadata) -> NDArray[np.bool_]:
+    """Say which items (users, places) are box sets of a begun series, or inside one that was read; -1 is none."""
+    series, item = _series(items, metadata), np.maximum(items, 0)
+    place = np.maximum(series, 0)
+    begun = np.take_along_axis(known.begun, place, axis=1)
+    low = np.take_along_axis(known.boxed_from, place, axis=1)
+    high = np.take_along_axis(known.boxed_to, place, axis=1)
+    inside = (metadata.volume[item] >= low) & (metadata.last[item] <= high)
+    return np.asarray((series != NONE) & ((metadata.box_set[item] & begun) | inside))
+
+
+def _series(items: NDArray[np.int64], metadata: Metadata) -> NDArray[np.int32]:
+    return np.where(items >= 0, metadata.series[np.maximum(items, 0)], np.int32(NONE))

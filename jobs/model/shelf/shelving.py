@@ -14,8 +14,8 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from jobs.model.metadata import NONE, Metadata, first_items
-from jobs.model.shelf.history import Known, Read, known_of
+from jobs.model.metadata import NONE, Metadata, first_items, width_of
+from jobs.model.shelf.history import Known, Read, boxed, known_of, unread_later
 from jobs.model.shelf.rules import ShelfRules
 
 #: The places in which caps and the order of skipped volumes hold.
@@ -86,11 +86,7 @@ def _keep_out(
     """Take out of the pool what comes to no list that can be filled otherwise, and return it; the rest moves up."""
     out = np.zeros(pool.shape, dtype=np.bool_)
     if rules.no_box_set_of_a_begun_series:
-        row, place, item, series = _cells(pool, metadata)
-        inside = (metadata.volume[item] >= known.boxed_from[row, series]) & (
-            metadata.last[item] <= known.boxed_to[row, series]
-        )
-        out[row, place] = (metadata.box_set[item] & known.begun[row, series]) | inside
+        out |= boxed(pool, known, metadata)
         moved["no_box_set_of_a_begun_series"] += int(out.sum())
     if rules.no_second_edition:
         again = _second_editions(pool, known, metadata) & ~out
@@ -109,7 +105,7 @@ def _second_editions(
     edition = metadata.edition[pool[row, place]].astype(np.int64)
     found = np.zeros(pool.shape, dtype=np.bool_)
     found[row, place] = known.editions[row, edition]
-    key = row * (int(metadata.edition.max(initial=NONE)) + 1) + edition
+    key = row * width_of(metadata.edition) + edition
     order = np.argsort(key, kind="stable")
     again = np.zeros(len(key), dtype=np.bool_)
     again[order[1:]] = key[order[1:]] == key[order[:-1]]
@@ -131,9 +127,8 @@ def _bring_first(pool: NDArray[np.int64], known: Known, metadata: Metadata) -> N
     row, place, item, series = _cells(pool, metadata)
     unread = ~known.begun[row, series] & np.isfinite(metadata.first[item])
     row, place, item, series = row[unread], place[unread], item[unread], series[unread]
-    firsts = first_items(metadata)
-    wanted = firsts[series]
-    key = row * (len(firsts) or 1) + series
+    wanted = first_items(metadata)[series]
+    key = row * width_of(metadata.series) + series
     has = np.unique(key[item == wanted])
     missing = ~np.isin(key, has) & (wanted >= 0)
     # Of each user and series the last place.
@@ -151,7 +146,7 @@ def _in_order(pool: NDArray[np.int64], known: Known, metadata: Metadata) -> int:
     row, place, item, series = _cells(pool, metadata)
     later = metadata.whole[item] & (metadata.volume[item] > known.highest[row, series])
     row, place, item, series = row[later], place[later], item[later], series[later]
-    key = row * (int(metadata.series.max(initial=NONE)) + 1) + series
+    key = row * width_of(metadata.series) + series
     by_place, by_volume = np.lexsort((place, key)), np.lexsort((place, metadata.volume[item], key))
     before = item[by_place]
     after = item[by_volume]
@@ -185,7 +180,7 @@ def _greedy(
     )
     left, held = valid.copy(), np.zeros(pool.shape, dtype=np.bool_)
     if rules.first_volume_first:
-        held |= valid & _unread_later(item, columns.series, known, metadata)
+        held |= unread_later(pool, known, metadata)
         moved["first_volume_first"] += int(held[:, :TOP].sum())
     taken = np.full((len(pool), min(TOP, pool.shape[1])), -1, dtype=np.int64)
     for place in range(taken.shape[1]):
@@ -207,18 +202,6 @@ def _behind(
     first = np.where(taken >= 0, np.take_along_axis(pool, np.maximum(taken, 0), axis=1), -1)
     joined = np.concatenate([first, np.where(left, pool, -1)], axis=1)
     return _closed_up(joined)[:, : pool.shape[1]]
-
-
-def _unread_later(
-    item: NDArray[np.int64], series: NDArray[np.int32], known: Known, metadata: Metadata
-) -> NDArray[np.bool_]:
-    """Say which items (users, pool) are later volumes of which the user has read nothing earlier."""
-    if not known.lowest.shape[1]:
-        return np.zeros(item.shape, dtype=np.bool_)
-    lowest = np.take_along_axis(known.lowest, np.maximum(series, 0), axis=1)
-    volume = metadata.volume[item]
-    later = (series != NONE) & (volume > metadata.first[item])
-    return np.asarray(later & ~(lowest < volume))
 
 
 def _now_held(

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jobs.model import scoring
-from jobs.model.metadata import NONE, Metadata, first_items
+from jobs.model.metadata import NONE, Metadata, first_items, width_of
 from jobs.model.two_stage import features, generators
 from jobs.model.two_stage.features import Column, Entries, Groups, ItemFacts
 from jobs.model.two_stage.generators import Generators
@@ -133,9 +133,8 @@ def _ranks(
 
 def _sortable(row: NDArray[np.int64], value: Column) -> NDArray[np.int64]:
     """Return a number for each candidate that ascends with its row and descends with its value."""
-    bits = (value + np.float32(0)).view(np.int32)
-    ascending = bits ^ ((bits >> 31) & np.int32(0x7FFFFFFF))
-    return row << 32 | (~ascending).astype(np.int64) + (1 << 31)
+    descending = ~scoring.sortable(value + np.float32(0))
+    return row << 32 | descending.astype(np.int64) + (1 << 31)
 
 
 def _since(
@@ -150,9 +149,7 @@ def _languages(
     read: Entries, row: NDArray[np.int64], item: NDArray[np.int64], language: NDArray[np.int32]
 ) -> dict[str, Column]:
     """Return which share of what its user read is in a candidate's language."""
-    width = int(language.max(initial=NONE)) + 1
-    if not width:
-        return {"language": np.full(len(row), np.nan, dtype=np.float32)}
+    width = width_of(language)
     known = language[read.item] != NONE
     cell = read.row[known] * width + language[read.item[known]]
     counts = np.bincount(cell, minlength=read.count * width).reshape(read.count, width)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from jobs.model.metadata import NONE, Metadata
+from jobs.model.metadata import NONE, Metadata, width_of
 from jobs.model.past import Past
 from jobs.model.popularity import recency
 from jobs.model.two_stage.feature_table import NAMES
@@ -101,7 +101,7 @@ class Groups:
 
 def groups(read: Entries, group: NDArray[np.int32], volume: Column) -> Groups:
     """Return the sums of a block over `group` (items,); `volume` (items,) is what `greatest` is taken of."""
-    width = int(group.max(initial=NONE)) + 1
+    width = width_of(group)
     known = group[read.item] != NONE
     row, item = read.row[known], read.item[known]
     cell = row * width + group[item]
@@ -126,14 +126,10 @@ def of_group(
     """Return the features of candidates from the sums over their group (candidates,)."""
     known = group != NONE
     cell = np.where(known, row * found.width + group, 0)
-    number = (
-        np.where(known, found.number[cell], np.float32(0))
-        if found.width
-        else np.zeros(len(row), np.float32)
-    )
+    number = np.where(known, found.number[cell], np.float32(0))
     begun = number > 0
-    rating = found.rating[cell] / np.maximum(number, 1) if found.width else number
-    newest = found.newest[cell] if found.width else number
+    rating = found.rating[cell] / np.maximum(number, 1)
+    newest = found.newest[cell]
     nothing = np.float32(np.nan)
     return {
         f"{prefix}_read": number,
@@ -147,9 +143,6 @@ def of_series(
 ) -> dict[str, Column]:
     """Return where a candidate stands in its series, relative to what its user has read of it."""
     series, nothing = metadata.series[item], np.float32(np.nan)
-    if not found.width:
-        empty = np.full(len(row), nothing, dtype=np.float32)
-        return {"series_gap": empty, "series_first": empty}
     cell = np.where(series != NONE, row * found.width + series, 0)
     begun = (series != NONE) & (found.number[cell] > 0) & np.isfinite(found.greatest[cell])
     gap = np.where(begun, metadata.volume[item] - found.greatest[cell], nothing)
@@ -165,12 +158,10 @@ def of_genres(
     read: Entries, row: NDArray[np.int64], item: NDArray[np.int64], metadata: Metadata
 ) -> dict[str, Column]:
     """Return how near a candidate's genres are to those of what was read, in all and lately: a cosine."""
-    genres = metadata.genres
-    if not genres.shape[1]:
+    dense = metadata.genre_units
+    if not dense.shape[1]:
         empty = np.full(len(row), np.nan, dtype=np.float32)
         return {"genres": empty, "genres_lately": empty}
-    dense = genres.toarray()
-    dense /= np.maximum(np.linalg.norm(dense, axis=1, keepdims=True), 1)
     found = {}
     for name, half_life in (("genres", np.inf), ("genres_lately", 5.0)):
         weight = np.exp2(-read.later / np.float32(half_life)) * np.maximum(read.rating - 2, 0)

@@ -1,7 +1,7 @@
 """What proposes items: fitted once on a past, asked block by block of users.
 
 In: a past, the metadata of its items, settings. Out: `Generators`, and for a block of users the score of every item by
-each of `SCORED`. A generator sees the rows of its past and nothing else.
+each generator of this table. A generator sees the rows of its past and nothing else.
 
 | generator | an item's score |
 |---|---|
@@ -19,13 +19,11 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from jobs.model import als, confidence, popularity, sparse_ease
-from jobs.model.metadata import NONE, Metadata
+from jobs.model.metadata import NONE, Metadata, width_of
 from jobs.model.past import Past
 from jobs.model.settings import ModelSettings, stage_of
 from jobs.model.two_stage.features import ItemFacts, item_facts
 
-#: The generators that score every item.
-SCORED = ("als_short", "als_long", "ease", "last", "author", "new")
 #: An item with more ratings than this is not new.
 NEW_RATINGS = 5
 
@@ -107,7 +105,7 @@ def fit(
 
 
 def scores(fitted: Generators, users: NDArray[np.int64]) -> dict[str, NDArray[np.float32]]:
-    """Return by generator of `SCORED` the scores (users, items) of every item for some users, given as positions."""
+    """Return by generator the scores (users, items) of every item for some users, given as positions."""
     turned = fitted.vectors.T
     items = len(fitted.vectors)
     liked = fitted.loved[users].toarray()
@@ -142,7 +140,7 @@ def _loved(past: Past, metadata: Metadata, settings: ModelSettings) -> sp.csr_ma
     value = np.maximum(rating - (settings.positive_from - 2), 0)
     value *= np.exp2(-past.later / np.float32(stage_of(settings).long_half_life_books))
     known = (author != NONE) & (value > 0)
-    shape = (pairs.shape[0], int(metadata.author.max(initial=NONE)) + 1 or 1)
+    shape = (pairs.shape[0], width_of(metadata.author))
     return sp.csr_matrix((value[known], (users[known], author[known])), shape=shape)
 
 
@@ -194,8 +192,8 @@ def _described(metadata: Metadata) -> sp.csr_matrix:
     for group in (metadata.author, metadata.series):
         known = np.flatnonzero(group != NONE)
         ones = np.ones(len(known), dtype=np.float32)
-        width = int(group.max(initial=NONE)) + 1
-        parts.append(sp.csr_matrix((ones, (known, group[known])), shape=(count, width)))
+        shape = (count, width_of(group))
+        parts.append(sp.csr_matrix((ones, (known, group[known])), shape=shape))
     told = sp.hstack(parts).tocsc()
     shared = np.diff(told.indptr) > 1
     return sp.csr_matrix(told[:, shared])
